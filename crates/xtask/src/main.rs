@@ -1,0 +1,44 @@
+//! The project's own tasks: `cargo xtask test | tidy | ci | bench`. This crate depends on none of
+//! ours, so that it builds in seconds and can judge all of them.
+#![expect(clippy::print_stdout, reason = "a command line tool says what it does on stdout")]
+#![expect(clippy::print_stderr, reason = "a command line tool says why it failed on stderr")]
+
+mod ci;
+mod postgres;
+mod step;
+mod suite;
+mod tidy;
+
+use std::process::ExitCode;
+
+use step::Failure;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+  test [cargo test arguments]  every suite, on an embedded database and on a private PostgreSQL
+  tidy                         the project's own checks: imports, limits, names, homes
+  ci                           all that has to pass: format, clippy, tidy, test
+  bench [arguments]            the benches of bench/, in release";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match run(&task, &rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(task: &str, rest: &[String]) -> Result<(), Failure> {
+    match task {
+        "test" => suite::test(rest),
+        "tidy" => tidy::run(),
+        "ci" => ci::run(),
+        "bench" => ci::bench(rest),
+        _ => Err(Failure { message: USAGE.to_owned(), code: 2 }),
+    }
+}
