@@ -1,0 +1,13 @@
+//! HTTP faces: RFC 9457 problems, extractors that answer them, and the faces that every service has.
+
+mod extract;
+mod faces;
+mod problem;
+mod server;
+mod stack;
+
+pub use extract::{Json, Path, Query};
+pub use faces::faces;
+pub use problem::Problem;
+pub use server::serve;
+pub use stack::{CorrelationId, context, stack};

@@ -1,0 +1,38 @@
+//! The rest of the outside: configuration, telemetry, lifecycle, HTTP faces, key-value parts, the event log, outbox, inbox,
+//! idempotency records and tokens. Holds no decision of any service.
+
+pub mod bus;
+pub mod config;
+mod housekeeping;
+pub mod http;
+pub mod idempotency;
+pub mod inbox;
+pub mod kv;
+mod metrics;
+pub mod outbox;
+mod randomness;
+mod tasks;
+pub mod telemetry;
+pub mod tokens;
+mod unit;
+mod vault;
+
+pub use housekeeping::housekeeping;
+pub use metrics::Metrics;
+pub use randomness::SystemIds;
+pub use tasks::Tasks;
+pub use unit::{Probe, Task, Unit};
+pub use vault::Vault;
+
+/// The tables that every service database has: outbox, inbox, idempotency records.
+pub const MIGRATIONS: db::Migrations = db::Migrations {
+    owner: "platform",
+    postgres: &[db::Migration {
+        name: "0001_platform",
+        sql: include_str!("../migrations/postgres/0001_platform.sql"),
+    }],
+    sqlite: &[db::Migration {
+        name: "0001_platform",
+        sql: include_str!("../migrations/sqlite/0001_platform.sql"),
+    }],
+};

@@ -1,0 +1,78 @@
+//! A service as built and not yet started: its faces, tasks and probes.
+
+use std::{pin::Pin, sync::Arc};
+
+use axum::Router;
+use tonic::service::Routes;
+
+use crate::{Metrics, Tasks};
+
+/// Starts one long-running task of a service with the service's [`Tasks`].
+pub type Task = Box<dyn FnOnce(Tasks) + Send>;
+
+/// Says whether a part works, or why not.
+pub type Probe =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
+
+/// A service as `build` returns it: nothing of it runs until the host starts it.
+pub struct Unit {
+    /// The service's name: `booking`, `booking-worker`.
+    pub name: &'static str,
+    /// Its gRPC services.
+    pub grpc: Option<Routes>,
+    /// Its own HTTP routes. The host adds `/health`, `/ready` and `/metrics`.
+    pub http: Option<Router>,
+    /// What to start once the faces listen.
+    pub tasks: Vec<Task>,
+    /// What `/ready` asks.
+    pub probes: Vec<(&'static str, Probe)>,
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// Tracks its tasks, also those that handlers start.
+    pub tracked: Tasks,
+}
+
+impl Unit {
+    /// A service with nothing in it.
+    #[must_use]
+    pub fn new(name: &'static str, metrics: Metrics, tracked: Tasks) -> Self {
+        tracked.register(&metrics);
+        Self {
+            name,
+            grpc: None,
+            http: None,
+            tasks: Vec::new(),
+            probes: Vec::new(),
+            metrics,
+            tracked,
+        }
+    }
+
+    /// With these gRPC services.
+    #[must_use]
+    pub fn grpc(mut self, routes: Routes) -> Self {
+        self.grpc = Some(routes);
+        self
+    }
+
+    /// With these HTTP routes.
+    #[must_use]
+    pub fn http(mut self, router: Router) -> Self {
+        self.http = Some(router);
+        self
+    }
+
+    /// With something to start once the faces listen.
+    #[must_use]
+    pub fn task(mut self, start: impl FnOnce(Tasks) + Send + 'static) -> Self {
+        self.tasks.push(Box::new(start));
+        self
+    }
+
+    /// With something that `/ready` asks.
+    #[must_use]
+    pub fn probe(mut self, name: &'static str, probe: Probe) -> Self {
+        self.probes.push((name, probe));
+        self
+    }
+}
