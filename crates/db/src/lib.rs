@@ -1,0 +1,239 @@
+//! One SQL facade over PostgreSQL and SQLite: `write`, `read`, migrations, group commit,
+//! [`Coalescer`].
+//!
+//! A transaction runs to its end or rolls back however its caller is dropped: its body never lives
+//! in the caller's future. This crate knows nothing of services, and is the only one that knows the
+//! drivers.
+
+mod coalescer;
+mod error;
+mod migrate;
+mod postgres;
+mod row;
+mod sqlite;
+mod stats;
+mod tx;
+mod value;
+
+use std::{
+    path::PathBuf,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio_util::task::TaskTracker;
+
+pub use coalescer::{Coalescer, CoalescerSettings};
+pub use error::Error;
+pub use migrate::{Migration, Migrations};
+pub use row::{FromValue, Row};
+pub use stats::Stats;
+pub use tx::{Sql, Tx};
+pub use value::Value;
+
+use crate::{
+    postgres::{Mode, Postgres},
+    sqlite::Sqlite,
+    stats::Counters,
+};
+
+/// What a transaction body returns: a boxed future over the transaction it borrows.
+pub type Body<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
+
+/// Which engine is behind a [`Db`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// PostgreSQL 15 or later.
+    Postgres,
+    /// SQLite 3.45 or later, one file.
+    Sqlite,
+}
+
+/// A database of one service. Cheap to clone.
+#[derive(Clone)]
+pub struct Db(Arc<Inner>);
+
+struct Inner {
+    backend: Backend,
+    /// The tasks in which transactions live, so that no caller takes one along when it goes.
+    tasks: TaskTracker,
+    /// The most transactions that may be under way or waiting.
+    max_tasks: usize,
+    closed: AtomicBool,
+    counters: Arc<Counters>,
+}
+
+enum Backend {
+    Postgres(Postgres),
+    Sqlite(Sqlite),
+}
+
+/// Where a database is and how to use it.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `postgres://user:password@host:port/database` or `sqlite:/path/to/file.sqlite`.
+    pub url: kernel::Secret<String>,
+    /// The most connections to keep: PostgreSQL's pool, SQLite's readers.
+    pub max_connections: usize,
+    /// The most transactions that may wait for SQLite's writer.
+    pub max_waiting: usize,
+    /// After how long a statement is given up (PostgreSQL's `statement_timeout`), in milliseconds.
+    pub statement_timeout_ms: u64,
+}
+
+impl Settings {
+    /// The settings that suit most services, for the database at `url`.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: kernel::Secret::new(url.into()),
+            max_connections: 8,
+            max_waiting: 16_384,
+            statement_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Db {
+    /// Opens the database, creating SQLite's file, or PostgreSQL's database, where it is missing.
+    ///
+    /// # Errors
+    /// If the URL's scheme is neither `postgres` nor `sqlite`, or the database can't be reached.
+    pub async fn open(settings: &Settings) -> Result<Self, Error> {
+        let counters = Arc::new(Counters::default());
+        let url = settings.url.expose();
+        let backend = if let Some(path) = url.strip_prefix("sqlite:") {
+            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+            Backend::Sqlite(Sqlite::open(path, settings, Arc::clone(&counters)).await?)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Backend::Postgres(Postgres::open(settings, Arc::clone(&counters)).await?)
+        } else {
+            let text = "the database's url begins with neither postgres:// nor sqlite:";
+            return Err(Error::Unavailable(text.to_owned()));
+        };
+        Ok(Self(Arc::new(Inner {
+            backend,
+            tasks: TaskTracker::new(),
+            max_tasks: settings.max_connections.saturating_add(settings.max_waiting),
+            closed: AtomicBool::new(false),
+            counters,
+        })))
+    }
+
+    /// Which engine this is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        match self.0.backend {
+            Backend::Postgres(_) => Engine::Postgres,
+            Backend::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// Brings the schema up to date. Safe to run twice, and by two processes at once.
+    ///
+    /// # Errors
+    /// If a migration fails, or one that was applied has changed since.
+    pub async fn migrate(&self, sets: &[&Migrations]) -> Result<(), Error> {
+        self.admit()?;
+        match &self.0.backend {
+            Backend::Postgres(postgres) => postgres.migrate(sets).await,
+            Backend::Sqlite(sqlite) => sqlite.migrate(sets).await,
+        }
+    }
+
+    /// Runs `body` in a transaction and commits it; the answer comes only once it is durable.
+    /// `body` is run again after a serialization failure or deadlock, so it must not have effects
+    /// outside the transaction, and may await nothing but `tx`. It runs to its end even when the
+    /// caller is dropped. An `Err` rolls back.
+    ///
+    /// # Errors
+    /// What `body` returned, or why the transaction could not be committed.
+    pub async fn write<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + Sync + 'static,
+    {
+        self.admit()?;
+        match &self.0.backend {
+            Backend::Postgres(postgres) => {
+                let postgres = postgres.clone();
+                let task = async move { postgres.transact(Mode::Write, &body).await };
+                let result = self.0.tasks.spawn(task).await;
+                result.unwrap_or_else(|_| Err(Error::closed().into()))
+            }
+            Backend::Sqlite(sqlite) => sqlite.write(body).await,
+        }
+    }
+
+    /// As [`Db::write`], for a caller that is a task of ours already.
+    async fn write_here<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + Sync + 'static,
+    {
+        if self.is_closed() {
+            return Err(Error::closed().into());
+        }
+        match &self.0.backend {
+            Backend::Postgres(postgres) => postgres.transact(Mode::Write, &body).await,
+            Backend::Sqlite(sqlite) => sqlite.write(body).await,
+        }
+    }
+
+    /// Runs `body` on a consistent, read-only snapshot. The same rules hold as for [`Db::write`],
+    /// but that a read ends with its caller.
+    ///
+    /// # Errors
+    /// What `body` returned, or why the database could not be read.
+    pub async fn read<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + Sync + 'static,
+    {
+        self.admit()?;
+        match &self.0.backend {
+            Backend::Postgres(postgres) => {
+                let _under_way = self.0.tasks.token();
+                postgres.transact(Mode::Read, &body).await
+            }
+            Backend::Sqlite(sqlite) => sqlite.read(&self.0.tasks, body).await,
+        }
+    }
+
+    /// What was done since the database was opened.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.counters.stats()
+    }
+
+    /// Waits for transactions under way, then closes. Later calls fail with [`Error::Unavailable`].
+    pub async fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        match &self.0.backend {
+            Backend::Postgres(postgres) => postgres.close(),
+            Backend::Sqlite(sqlite) => sqlite.close().await,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    fn admit(&self) -> Result<(), Error> {
+        if self.is_closed() {
+            return Err(Error::closed());
+        }
+        if self.0.tasks.len() >= self.0.max_tasks {
+            return Err(Error::overloaded());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! Statements on one SQLite connection: they complete at once.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::{Context, Poll, Waker},
+};
+
+use rusqlite::{
+    Connection, Statement, ToSql,
+    types::{Null, ToSqlOutput, ValueRef},
+};
+use uuid::Uuid;
+
+use super::fault;
+use crate::{
+    Body, Error, Row, Tx, Value,
+    row::{Columns, Stored},
+    tx::Inner,
+};
+
+pub(crate) struct LiteTx {
+    pub(super) connection: Connection,
+    failed: Option<Error>,
+    statements: u64,
+}
+
+impl LiteTx {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, failed: None, statements: 0 }
+    }
+
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failed.as_ref()
+    }
+
+    pub(crate) fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
+        self.execute_all(sql, std::iter::once(params))
+    }
+
+    pub(crate) fn execute_many(
+        &mut self,
+        sql: &'static str,
+        rows: &[Vec<Value>],
+    ) -> Result<u64, Error> {
+        self.execute_all(sql, rows.iter().map(Vec::as_slice))
+    }
+
+    fn execute_all<'v>(
+        &mut self,
+        sql: &'static str,
+        rows: impl Iterator<Item = &'v [Value]>,
+    ) -> Result<u64, Error> {
+        self.admit()?;
+        let run = || -> Result<(u64, u64), Fault> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let (mut changed, mut count) = (0, 0);
+            for params in rows {
+                bind(&mut statement, params)?;
+                changed += statement.raw_execute()?;
+                count += 1;
+            }
+            Ok((u64::try_from(changed).unwrap_or(u64::MAX), count))
+        };
+        let result = run();
+        let (changed, count) = self.note(result)?;
+        self.statements += count;
+        Ok(changed)
+    }
+
+    pub(crate) fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        self.admit()?;
+        let run = || -> Result<Vec<Row>, Fault> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            bind(&mut statement, params)?;
+            let columns = statement.column_count();
+            let mut rows = statement.raw_query();
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                let cells = (0..columns).map(|index| stored(index, row.get_ref(index)?));
+                all.push(Row(Columns::Sqlite(cells.collect::<Result<_, Fault>>()?)));
+            }
+            Ok(all)
+        };
+        let result = run();
+        self.statements += 1;
+        self.note(result)
+    }
+
+    /// Runs one of our own statements: `BEGIN`, `COMMIT`, `SAVEPOINT` and the like.
+    pub(super) fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+        let run = || self.connection.prepare_cached(sql)?.raw_execute();
+        match run() {
+            Ok(_) => Ok(()),
+            Err(error) => Err(fault::error(&self.connection, &error)),
+        }
+    }
+
+    /// Forgets a failure, and says how many statements were run since this was last asked.
+    pub(super) fn renew(&mut self) -> u64 {
+        self.failed = None;
+        std::mem::take(&mut self.statements)
+    }
+
+    fn admit(&self) -> Result<(), Error> {
+        match &self.failed {
+            Some(error) => Err(Error::Statement(format!("the transaction has failed: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn note<T>(&mut self, result: Result<T, Fault>) -> Result<T, Error> {
+        result.map_err(|fault| {
+            let error = match fault {
+                Fault::Driver(error) => fault::error(&self.connection, &error),
+                Fault::Ours(error) => error,
+            };
+            self.failed = Some(error.clone());
+            error
+        })
+    }
+}
+
+enum Fault {
+    Driver(rusqlite::Error),
+    Ours(Error),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+/// SQLite numbers `$k` by first appearance and takes `$2::text` for a name, so values are found by
+/// the digits.
+fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<(), Fault> {
+    let mut highest = 0;
+    for index in 1..=statement.parameter_count() {
+        let number = statement.parameter_name(index).and_then(number).unwrap_or(0);
+        let Some(value) = number.checked_sub(1).and_then(|position| params.get(position)) else {
+            return Err(wrong_params(number, params.len()));
+        };
+        highest = highest.max(number);
+        statement.raw_bind_parameter(index, Bound(value))?;
+    }
+    if highest == params.len() { Ok(()) } else { Err(wrong_params(highest, params.len())) }
+}
+
+fn wrong_params(wanted: usize, given: usize) -> Fault {
+    Fault::Ours(Error::Statement(format!("parameter ${wanted} is wanted, {given} are given")))
+}
+
+fn number(name: &str) -> Option<usize> {
+    let digits = name.strip_prefix('$')?.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+struct Bound<'v>(&'v Value);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let text = |list: serde_json::Value| list.to_string().into();
+        Ok(match self.0 {
+            Value::Null => Null.into(),
+            Value::I64(value) => (*value).into(),
+            Value::F64(value) => (*value).into(),
+            Value::Bool(value) => (*value).into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::Uuid(uuid) => ToSqlOutput::Borrowed(ValueRef::Blob(uuid.as_bytes())),
+            Value::Time(at) => at.micros().into(),
+            Value::Json(json) => json.to_string().into(),
+            Value::Bytes(bytes) => bytes.as_slice().into(),
+            Value::I64s(list) => text(list.as_slice().into()),
+            Value::Bools(list) => text(list.as_slice().into()),
+            Value::Texts(list) => text(list.as_slice().into()),
+            Value::Uuids(list) => hex_list(list).into(),
+            Value::Times(list) => text(list.iter().map(|at| at.micros()).collect()),
+        })
+    }
+}
+
+/// A JSON array of 32 hex digits each.
+fn hex_list(list: &[Uuid]) -> String {
+    let mut text = String::with_capacity(2 + list.len() * 35);
+    text.push('[');
+    let mut buffer = Uuid::encode_buffer();
+    for (index, uuid) in list.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push('"');
+        text.push_str(uuid.simple().encode_lower(&mut buffer));
+        text.push('"');
+    }
+    text.push(']');
+    text
+}
+
+fn stored(index: usize, cell: ValueRef<'_>) -> Result<Stored, Fault> {
+    Ok(match cell {
+        ValueRef::Null => Stored::Null,
+        ValueRef::Integer(value) => Stored::I64(value),
+        ValueRef::Real(value) => Stored::F64(value),
+        ValueRef::Blob(bytes) => Stored::Bytes(bytes.to_vec()),
+        ValueRef::Text(bytes) => match String::from_utf8(bytes.to_vec()) {
+            Ok(text) => Stored::Text(text),
+            Err(_) => {
+                let detail = "text that is not utf-8".to_owned();
+                return Err(Fault::Ours(Error::Corrupt { column: index.to_string(), detail }));
+            }
+        },
+    })
+}
+
+/// Polls `body` to its end, which is at once, as it may await nothing but `tx`. A panic is an
+/// error; so is `Ok` after a failed statement.
+pub(super) fn run<T, E, F>(body: &F, tx: &mut Tx) -> Result<T, E>
+where
+    E: From<Error>,
+    F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E>,
+{
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        body(tx).as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }));
+    let result = match polled {
+        Ok(Poll::Ready(result)) => result,
+        Ok(Poll::Pending) => {
+            let text = "the transaction's body awaited something other than its transaction";
+            Err(Error::Statement(text.to_owned()).into())
+        }
+        Err(_) => Err(Error::panicked().into()),
+    };
+    match (result, tx.failure()) {
+        (Ok(_), Some(error)) => Err(error.clone().into()),
+        (result, _) => result,
+    }
+}
+
+/// The SQLite side of `tx`, which was made here and is nothing else.
+pub(super) fn lite(tx: &mut Tx) -> Result<&mut LiteTx, Error> {
+    match &mut tx.0 {
+        Inner::Sqlite(lite) => Ok(lite),
+        Inner::Postgres(_) => Err(Error::Statement("not a sqlite transaction".to_owned())),
+    }
+}
