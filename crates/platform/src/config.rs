@@ -166,7 +166,8 @@ fn fit(default: &Value, value: Value) -> Result<Value, String> {
         (Value::Array(defaults), Value::Array(values)) => {
             // An empty default does not say of what it is a list; the section's type does.
             let Some(first) = defaults.first() else { return Ok(Value::Array(values)) };
-            values.into_iter().map(|value| fit(first, value)).collect()
+            let values = values.into_iter().map(|value| fit(first, value));
+            values.collect::<Result<_, _>>().map(Value::Array)
         }
         (default, value) if default.same_type(&value) => Ok(value),
         (default, value) => {
@@ -232,4 +233,139 @@ fn wrong(key: &str, detail: impl ToString) -> ConfigError {
 /// TOML's errors are drawings of several lines; where and what fits one.
 fn one_line(error: &toml::de::Error) -> String {
     error.message().lines().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    const BOOKING: &str = "
+        # How long a hold lasts.
+        hold_ttl_seconds = 600
+        name = \"here\"
+        ratio = 0.5
+        remotes = []
+        ports = [1, 2]
+        fast = false
+        [retry]
+        limit = 3";
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Booking {
+        hold_ttl_seconds: u32,
+        name: String,
+        ratio: f64,
+        remotes: Vec<String>,
+        ports: Vec<u16>,
+        fast: bool,
+        retry: Retry,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Retry {
+        limit: u32,
+    }
+
+    fn tree() -> Tree {
+        let mut tree = Tree::new();
+        tree.defaults("booking", BOOKING).unwrap();
+        tree.defaults("booking-worker", "batch_limit = 10").unwrap();
+        tree
+    }
+
+    fn file(tree: &mut Tree, text: &str) -> Result<(), String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("boxoffice.toml");
+        std::fs::write(&path, text).unwrap();
+        tree.file(&path).map_err(|error| error.to_string())
+    }
+
+    fn variable(tree: &mut Tree, name: &str, value: &str) -> Result<(), String> {
+        tree.variables([(name.into(), value.into())]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_file_variables_and_flags_overlay_in_this_order() {
+        let mut tree = tree();
+        let text = "[booking]\nhold_ttl_seconds = 1\nratio = 2\nname = \"file\"\nfast = true
+            [booking.retry]\nlimit = 4";
+        file(&mut tree, text).unwrap();
+        for (name, value) in [
+            ("BOXOFFICE__BOOKING__NAME", "true"),
+            ("BOXOFFICE__BOOKING__HOLD_TTL_SECONDS", "2"),
+            ("BOXOFFICE__BOOKING__REMOTES", "[\"a\", \"b\"]"),
+            ("BOXOFFICE__BOOKING__RETRY__LIMIT", "5"),
+            ("BOXOFFICE__BOOKING_WORKER__BATCH_LIMIT", "20"),
+            ("PATH", "/bin"),
+        ] {
+            variable(&mut tree, name, value).unwrap();
+        }
+        tree.set("booking.hold_ttl_seconds", "3").unwrap();
+        tree.set("booking-worker.batch_limit", "30").unwrap();
+        let expected = Booking {
+            hold_ttl_seconds: 3,
+            name: "true".to_owned(),
+            ratio: 2.0,
+            remotes: vec!["a".to_owned(), "b".to_owned()],
+            ports: vec![1, 2],
+            fast: true,
+            retry: Retry { limit: 5 },
+        };
+        assert_eq!(tree.section::<Booking>("booking").unwrap(), expected);
+    }
+
+    #[test]
+    fn keys_that_do_not_exist_are_errors_that_name_the_nearest() {
+        let mut tree = tree();
+        let wrong = file(&mut tree, "[booking]\nhold_ttl_second = 1").unwrap_err();
+        assert!(
+            wrong.ends_with(
+                "booking.hold_ttl_second: there is no such key, did you mean hold_ttl_seconds"
+            ),
+            "{wrong}"
+        );
+        let wrong = file(&mut tree, "[boking]\nname = \"\"").unwrap_err();
+        assert!(wrong.ends_with("did you mean booking"), "{wrong}");
+        let wrong = variable(&mut tree, "BOXOFFICE__BOOKING__RETRY__WAIT", "1").unwrap_err();
+        assert_eq!(wrong, "BOXOFFICE__BOOKING__RETRY__WAIT: there is no such key");
+        for key in ["", "booking", "name", "booking.retry", "booking.name.x", "booking..name"] {
+            assert!(tree.set(key, "1").is_err(), "{key:?}");
+        }
+        assert!(file(&mut tree, "booking = 1").unwrap_err().contains("must be of type table"));
+    }
+
+    #[test]
+    fn values_of_another_type_are_errors_and_change_nothing() {
+        let mut tree = tree();
+        let before = tree.section::<Booking>("booking").unwrap();
+        for (key, value) in [
+            ("hold_ttl_seconds", "\"1\""),
+            ("hold_ttl_seconds", "1.5"),
+            ("hold_ttl_seconds", "soon"),
+            ("hold_ttl_seconds", "1\nname = \"x\""),
+            ("hold_ttl_seconds", ""),
+            ("fast", "yes"),
+            ("fast", "1"),
+            ("remotes", "a,b"),
+            ("ports", "[\"a\"]"),
+        ] {
+            assert!(tree.set(&format!("booking.{key}"), value).is_err(), "{key} = {value}");
+        }
+        let wrong = file(&mut tree, "[booking]\nname = \"x\"\nfast = 1").unwrap_err();
+        assert!(wrong.ends_with("booking.fast: must be of type boolean, not integer"), "{wrong}");
+        assert!(file(&mut tree, "[booking]\nname = \n").unwrap_err().contains("line 2"));
+        assert_eq!(tree.section::<Booking>("booking").unwrap(), before);
+    }
+
+    #[test]
+    fn a_section_that_does_not_fit_its_type_names_the_key() {
+        let mut tree = tree();
+        tree.set("booking.retry.limit", "-1").unwrap();
+        let wrong = tree.section::<Booking>("booking").unwrap_err().to_string();
+        assert!(wrong.starts_with("booking.retry.limit: "), "{wrong}");
+        assert!(tree.section::<Booking>("ticket").is_err());
+    }
 }

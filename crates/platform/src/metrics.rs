@@ -22,6 +22,11 @@ impl Metrics {
         metric
     }
 
+    /// Whether this is the registry that `other` is.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// All metrics in the text format of OpenMetrics.
     #[must_use]
     pub fn encode(&self) -> String {

@@ -150,3 +150,96 @@ pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_begun_is_finished_though_its_caller_leaves() {
+        let tasks = Tasks::new();
+        let (go, gate) = oneshot::channel::<()>();
+        let (tell, told) = oneshot::channel();
+        let work = async move {
+            gate.await.unwrap();
+            tell.send("done").unwrap();
+            Ok::<_, Failure>(())
+        };
+        {
+            let mut caller = std::pin::pin!(tasks.finish(work));
+            assert!(futures_util::poll!(caller.as_mut()).is_pending());
+        }
+        go.send(()).unwrap();
+        assert_eq!(told.await.unwrap(), "done");
+        assert_eq!(tasks.stop(Duration::from_secs(5)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_of_one_verb_and_no_more() {
+        let (tasks, metrics) = (Tasks::new(), Metrics::new());
+        tasks.register(&metrics);
+        let failed = tasks.finish(async { panic!("on purpose") }).await;
+        assert_eq!(Result::<(), Failure>::unwrap_err(failed).code, kernel::Code::Internal);
+        assert_eq!(tasks.finish(async { Ok::<_, Failure>(5) }).await, Ok(5));
+        assert!(metrics.encode().contains("task_panics_total{task=\"verb\"} 1"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn periodic_work_runs_by_period_by_wake_and_at_once_while_there_is_more() {
+        let (tasks, wake) = (Tasks::new(), Arc::new(Notify::new()));
+        let (runs, seen) = tokio::sync::watch::channel(0);
+        let mut seen = seen;
+        let started = tokio::time::Instant::now();
+        let (hour, count) = (Duration::from_secs(3_600), Arc::new(AtomicU32::new(0)));
+        tasks.every("due", hour, wake.clone(), move || {
+            let run = count.fetch_add(1, Ordering::SeqCst) + 1;
+            runs.send_replace(run);
+            async move { Ok(run < 3) }
+        });
+        seen.wait_for(|runs| *runs == 3).await.unwrap();
+        assert!(started.elapsed() < Duration::from_secs(1), "more comes at once");
+        wake.notify_one();
+        seen.wait_for(|runs| *runs == 4).await.unwrap();
+        assert!(started.elapsed() < Duration::from_secs(1), "a wake comes at once");
+        seen.wait_for(|runs| *runs == 5).await.unwrap();
+        assert!(started.elapsed() >= hour);
+        assert_eq!(tasks.stop(Duration::from_secs(1)).await, 0, "a waiting task stops at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_waited_out_longer_and_longer_and_stop_nothing() {
+        let (tasks, metrics) = (Tasks::new(), Metrics::new());
+        tasks.register(&metrics);
+        let (runs, mut seen) = tokio::sync::watch::channel(0_u32);
+        let wake = Arc::new(Notify::new());
+        let started = tokio::time::Instant::now();
+        tasks.every("due", Duration::from_millis(1), wake.clone(), move || {
+            runs.send_modify(|runs| *runs += 1);
+            let run = *runs.borrow();
+            async move {
+                assert!(run != 2, "on purpose");
+                if run < 12 { Err(Failure::unavailable("down")) } else { Ok(false) }
+            }
+        });
+        wake.notify_one();
+        seen.wait_for(|runs| *runs == 5).await.unwrap();
+        // 100 + 200 + 400 + 800 ms, whatever period and wake say.
+        assert!(started.elapsed() >= Duration::from_millis(1_500));
+        seen.wait_for(|runs| *runs == 13).await.unwrap();
+        assert!(started.elapsed() < LONGEST_BACKOFF * 12, "the pause has an end");
+        assert!(metrics.encode().contains("task_failures_total{task=\"due\"} 10"));
+        tasks.stop(Duration::from_secs(1)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_does_not_stop_is_counted() {
+        let tasks = Tasks::new();
+        tasks.spawn("deaf", std::future::pending());
+        assert_eq!(tasks.stop(Duration::from_secs(1)).await, 1);
+        assert!(tasks.stopping().is_cancelled());
+    }
+}

@@ -3,6 +3,9 @@
 mod seal;
 mod verifier;
 
+#[cfg(test)]
+mod tests;
+
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
