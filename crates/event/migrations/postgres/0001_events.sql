@@ -1,0 +1,71 @@
+-- Venues with their seating plans, and the events that take place in them. What buyers read of a
+-- venue (name, city, zone, capacity) is copied into the event, so that reading an event touches one
+-- row; the plan is copied when the event is published, so that it stays as it was sold.
+create table venues (
+    id uuid primary key,
+    organization_id uuid not null,
+    name text not null,
+    address text not null,
+    city text not null,
+    country text not null,
+    time_zone text not null,
+    plan jsonb not null,
+    capacity bigint not null,
+    created_at timestamptz not null
+);
+create index venues_organization on venues (organization_id, id);
+
+create table events (
+    id uuid primary key,
+    organization_id uuid not null,
+    venue_id uuid not null references venues (id),
+    venue_name text not null,
+    venue_city text not null,
+    time_zone text not null,
+    capacity bigint not null,
+    name text not null,
+    description text not null,
+    kind text not null,
+    starts_at timestamptz not null,
+    ends_at timestamptz not null,
+    sale_starts_at timestamptz,
+    sale_ends_at timestamptz,
+    currency text not null,
+    categories jsonb not null,
+    max_per_booking bigint not null,
+    queue_enabled boolean not null,
+    queue_admissions_per_minute bigint not null,
+    queue_admission_ttl_seconds bigint not null,
+    status text not null,
+    version bigint not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    published_at timestamptz,
+    -- When its status has to move by itself; null: never.
+    due_at timestamptz,
+    -- Name and city in lower case: what a search looks through.
+    search text not null
+);
+-- The public list, in its order.
+create index events_public on events (starts_at, id)
+    where status in ('published', 'on_sale', 'sold_out');
+create index events_organization on events (organization_id, starts_at, id);
+create index events_all on events (starts_at, id);
+create index events_due on events (due_at) where due_at is not null;
+
+-- Plans as they were published.
+create table event_plans (
+    event_id uuid primary key references events (id),
+    plan jsonb not null
+);
+
+-- Every step of every event's status.
+create table event_history (
+    event_id uuid not null references events (id),
+    version bigint not null,
+    from_status text,
+    to_status text not null,
+    actor text not null,
+    at timestamptz not null,
+    primary key (event_id, version)
+);

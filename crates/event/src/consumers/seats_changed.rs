@@ -1,0 +1,26 @@
+//! `seats.held`, `seats.released` and `seats.sold`: an event sells out, or is back on sale.
+
+use std::sync::Arc;
+
+use kernel::Failure;
+use platform::bus::Delivery;
+use wire::pb::ticket::v1::SeatsChanged;
+
+use crate::{
+    NAME,
+    app::App,
+    ops::{self, follow_seats},
+};
+
+pub(crate) async fn seats_changed(app: &Arc<App>, delivery: &Delivery) -> Result<(), Failure> {
+    let sold = match delivery.kind.as_str() {
+        "seats.sold" => true,
+        "seats.held" | "seats.released" => false,
+        _ => return Ok(()),
+    };
+    let seats: SeatsChanged = delivery.read()?;
+    let event = wire::id("event_id", &seats.event_id)?;
+    let available = seats.available;
+    let seats = ops::SeatsChanged { event, available, sold };
+    Ok(follow_seats(app, &delivery.context(NAME), seats).await?)
+}
