@@ -51,6 +51,8 @@ struct Call {
     /// Made with the publishable key: by a buyer's browser.
     public: bool,
     now: Timestamp,
+    /// Where the buyer's browser finds our pages.
+    public_url: String,
     shared: Arc<Shared>,
 }
 
@@ -115,7 +117,13 @@ fn understand(
     let key = key.filter(|_| method == Method::POST).map(str::to_owned);
     let path = uri.path().trim_end_matches('/').to_owned();
     let now = api.shared.clock.now();
-    Ok(Call { method, path, params, key, public, now, shared: api.shared.clone() })
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let public_url = match (api.shared.public_url.as_str(), host) {
+        ("", Some(host)) => format!("http://{host}"),
+        (configured, _) => configured.to_owned(),
+    };
+    let shared = api.shared.clone();
+    Ok(Call { method, path, params, key, public, now, public_url, shared })
 }
 
 /// Whether the call is made with the publishable key.
@@ -211,7 +219,7 @@ async fn write_once(tx: &mut Tx, call: &Call) -> Result<Answer, db::Error> {
     }
     let shared = &call.shared;
     let key = call.key.as_deref();
-    let mut session = Session::new(tx, call.now, &*shared.ids, &shared.public_url, key);
+    let mut session = Session::new(tx, call.now, &*shared.ids, &call.public_url, key);
     let (answer, began) = match operate(&mut session, call).await {
         Ok(body) => (Answer { status: 200, body: body.to_string(), replayed: false }, true),
         Err(Refused::Api(error)) => (Answer::refused(&error), error.began),
@@ -248,7 +256,7 @@ async fn operate(s: &mut Session<'_>, call: &Call) -> Result<Value, Refused> {
 }
 
 async fn read_once(tx: &mut Tx, call: &Call) -> Result<Answer, db::Error> {
-    let mut session = Session::new(tx, call.now, &*call.shared.ids, &call.shared.public_url, None);
+    let mut session = Session::new(tx, call.now, &*call.shared.ids, &call.public_url, None);
     match look(&mut session, call).await {
         Ok(body) => Ok(Answer { status: 200, body: body.to_string(), replayed: false }),
         Err(Refused::Api(error)) => Ok(Answer::refused(&error)),

@@ -32,6 +32,7 @@ use axum::{
 };
 use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
+use serde::{Deserialize, Deserializer};
 use tokio::sync::Notify;
 use tower_http::cors::CorsLayer;
 
@@ -40,9 +41,15 @@ pub use webhooks::{Controls, Worker, signature};
 /// The longest body that is read, in bytes.
 const MAX_BODY: usize = 64 * 1_024;
 
+/// The sandbox's name.
+pub const NAME: &str = "stripe-sandbox";
+
+/// The defaults of [`Config`], with what each key means.
+pub const CONFIG: &str = include_str!("../config.toml");
+
 /// The sandbox's tables.
 pub const MIGRATIONS: Migrations = Migrations {
-    owner: "stripe-sandbox",
+    owner: NAME,
     postgres: &[Migration {
         name: "0001_sandbox",
         sql: include_str!("../migrations/postgres/0001_sandbox.sql"),
@@ -53,18 +60,21 @@ pub const MIGRATIONS: Migrations = Migrations {
     }],
 };
 
-/// How the sandbox is reached and whom it tells.
-#[derive(Debug, Clone)]
+/// The section `[stripe-sandbox]`: how the sandbox is reached and whom it tells.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Config {
     /// The secret key that servers call with: `sk_test_…`.
+    #[serde(deserialize_with = "secret")]
     pub secret_key: Secret<String>,
     /// The publishable key that browsers call with: `pk_test_…`.
     pub publishable_key: String,
-    /// Where buyers' browsers reach the sandbox, without a slash at the end: for the 3-D Secure page.
+    /// Where buyers' browsers reach the sandbox, for the 3-D Secure page; empty: as the confirming call reached it.
     pub public_url: String,
-    /// Where events are sent; nowhere if none.
-    pub webhook_url: Option<String>,
+    /// Where events are sent; nowhere if empty.
+    pub webhook_url: String,
     /// What signs them: `whsec_…`.
+    #[serde(deserialize_with = "secret")]
     pub webhook_secret: Secret<String>,
 }
 
@@ -103,8 +113,8 @@ pub fn build(config: Config, deps: Deps) -> Result<Sandbox, BuildError> {
         db: deps.db,
         clock: deps.clock,
         ids: deps.ids,
-        public_url: config.public_url,
-        webhook_url: config.webhook_url,
+        public_url: config.public_url.trim_end_matches('/').to_owned(),
+        webhook_url: Some(config.webhook_url).filter(|url| !url.is_empty()),
         webhook_secret: config.webhook_secret,
         controls: Mutex::new(Controls::default()),
         due: Notify::new(),
@@ -128,6 +138,10 @@ pub fn build(config: Config, deps: Deps) -> Result<Sandbox, BuildError> {
         .with_state(shared.clone());
     let router = calls.merge(pages).layer(DefaultBodyLimit::max(MAX_BODY));
     Ok(Sandbox { router, worker: Worker::new(shared)? })
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
 }
 
 /// Bytes as lower-case hex digits.

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU32, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicU32, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -16,40 +16,13 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use kernel::{Secret, Timestamp};
+use kernel::Secret;
 use serde_json::Value;
+use testkit::{ManualClock, SeededIds, TestDb};
 
 const SECRET_KEY: &str = "sk_test_1";
 const PUBLISHABLE_KEY: &str = "pk_test_1";
 const WEBHOOK_SECRET: &str = "whsec_1";
-
-struct Clock(AtomicU64);
-
-impl Clock {
-    fn advance(&self, by: Duration) {
-        self.0.fetch_add(u64::try_from(by.as_micros()).unwrap(), SeqCst);
-    }
-}
-
-impl kernel::Clock for Clock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(i64::try_from(self.0.load(SeqCst)).unwrap())
-    }
-}
-
-struct Seeded(AtomicU64);
-
-impl kernel::Ids for Seeded {
-    fn fill(&self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            // SplitMix64
-            let mut z = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, SeqCst);
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
-        }
-    }
-}
 
 /// A webhook endpoint that keeps what it gets, and fails as often as told.
 #[derive(Default)]
@@ -98,36 +71,31 @@ struct Fixture {
     url: String,
     http: reqwest::Client,
     worker: Worker,
-    clock: Arc<Clock>,
+    clock: Arc<ManualClock>,
     endpoint: Arc<Endpoint>,
-    directory: tempfile::TempDir,
+    database: TestDb,
 }
 
 impl Fixture {
-    async fn new() -> Self {
-        let clock = Arc::new(Clock(AtomicU64::new(1_790_000_000_000_000)));
+    async fn new(database: TestDb) -> Self {
+        let clock = Arc::new(ManualClock::default());
         let endpoint = Arc::new(Endpoint::default());
         let hook = Router::new().route("/hook", post(receive)).with_state(endpoint.clone());
         let hook = format!("{}/hook", listen(hook).await);
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("sandbox.sqlite");
-        let settings = db::Settings::new(format!("sqlite:{}", path.display()));
-        let db = db::Db::open(&settings).await.unwrap();
-        db.migrate(&[&MIGRATIONS]).await.unwrap();
         let config = Config {
             secret_key: Secret::new(SECRET_KEY.into()),
             publishable_key: PUBLISHABLE_KEY.into(),
             public_url: "http://sandbox.test".into(),
-            webhook_url: Some(hook),
+            webhook_url: hook,
             webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
         };
-        let ids = Arc::new(Seeded(AtomicU64::new(7)));
-        let deps = Deps { db, clock: clock.clone(), ids };
+        let ids = Arc::new(SeededIds::new(7));
+        let deps = Deps { db: database.db.clone(), clock: clock.clone(), ids };
         let Sandbox { router, worker } = build(config, deps).unwrap();
         let url = listen(router).await;
         let redirects = reqwest::redirect::Policy::none();
         let http = reqwest::Client::builder().no_proxy().redirect(redirects).build().unwrap();
-        Self { url, http, worker, clock, endpoint, directory }
+        Self { url, http, worker, clock, endpoint, database }
     }
 
     async fn post(&self, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
@@ -198,277 +166,312 @@ fn code(answer: &(u16, Value)) -> (u16, &str) {
     (answer.0, answer.1["error"]["code"].as_str().unwrap_or_default())
 }
 
+/// Runs a test on each engine.
+async fn on_both(test: impl AsyncFn(&Fixture)) {
+    for database in testkit::databases(&[&MIGRATIONS]).await {
+        test(&Fixture::new(database).await).await;
+    }
+}
+
 #[tokio::test]
 async fn a_manual_payment_is_authorized_then_captured_once() {
-    let f = Fixture::new().await;
-    let intent = f.intent("manual").await;
-    assert_eq!(intent["currency"], "eur");
-    assert_eq!(intent["metadata"]["booking_id"], "b1");
-    assert_eq!(code(&f.verb(&intent, "capture", &[]).await).1, "payment_intent_unexpected_state");
+    on_both(async |f| {
+        let intent = f.intent("manual").await;
+        assert_eq!(intent["currency"], "eur");
+        assert_eq!(intent["metadata"]["booking_id"], "b1");
+        assert_eq!(
+            code(&f.verb(&intent, "capture", &[]).await).1,
+            "payment_intent_unexpected_state"
+        );
 
-    let (status, authorized) = f.confirm(&intent, "pm_card_visa").await;
-    assert_eq!((status, &authorized["status"]), (200, &"requires_capture".into()));
-    assert_eq!(authorized["amount_capturable"], 5000);
-    let again = f.confirm(&intent, "pm_card_visa").await;
-    assert_eq!(code(&again), (400, "payment_intent_unexpected_state"));
-    assert_eq!(again.1["error"]["payment_intent"]["status"], "requires_capture");
+        let (status, authorized) = f.confirm(&intent, "pm_card_visa").await;
+        assert_eq!((status, &authorized["status"]), (200, &"requires_capture".into()));
+        assert_eq!(authorized["amount_capturable"], 5000);
+        let again = f.confirm(&intent, "pm_card_visa").await;
+        assert_eq!(code(&again), (400, "payment_intent_unexpected_state"));
+        assert_eq!(again.1["error"]["payment_intent"]["status"], "requires_capture");
 
-    let too_much = f.verb(&intent, "capture", &[("amount_to_capture", "5001")]).await;
-    assert_eq!(code(&too_much), (400, "amount_too_large"));
-    let (status, captured) = f.verb(&intent, "capture", &[("amount_to_capture", "4000")]).await;
-    assert_eq!((status, &captured["status"]), (200, &"succeeded".into()));
-    assert_eq!(captured["amount_received"], 4000);
-    assert_eq!(code(&f.verb(&intent, "cancel", &[]).await).0, 400);
+        let too_much = f.verb(&intent, "capture", &[("amount_to_capture", "5001")]).await;
+        assert_eq!(code(&too_much), (400, "amount_too_large"));
+        let (status, captured) = f.verb(&intent, "capture", &[("amount_to_capture", "4000")]).await;
+        assert_eq!((status, &captured["status"]), (200, &"succeeded".into()));
+        assert_eq!(captured["amount_received"], 4000);
+        assert_eq!(code(&f.verb(&intent, "cancel", &[]).await).0, 400);
 
-    let path = format!("/v1/payment_intents/{}?expand[]=latest_charge", id(&intent));
-    let (_, expanded) = f.get(&path).await;
-    assert_eq!(expanded["latest_charge"]["amount_captured"], 4000);
-    f.drain().await;
-    let mut types = f.endpoint.types();
-    types.sort();
-    assert_eq!(
-        types,
-        [
-            "charge.captured",
-            "charge.succeeded",
-            "payment_intent.amount_capturable_updated",
-            "payment_intent.created",
-            "payment_intent.succeeded",
-        ]
-    );
+        let path = format!("/v1/payment_intents/{}?expand[]=latest_charge", id(&intent));
+        let (_, expanded) = f.get(&path).await;
+        assert_eq!(expanded["latest_charge"]["amount_captured"], 4000);
+        f.drain().await;
+        let mut types = f.endpoint.types();
+        types.sort();
+        assert_eq!(
+            types,
+            [
+                "charge.captured",
+                "charge.succeeded",
+                "payment_intent.amount_capturable_updated",
+                "payment_intent.created",
+                "payment_intent.succeeded",
+            ]
+        );
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_declined_card_leaves_the_intent_open_for_another() {
-    let f = Fixture::new().await;
-    let intent = f.intent("automatic").await;
-    let declined = f.confirm(&intent, "pm_card_chargeDeclinedInsufficientFunds").await;
-    assert_eq!(code(&declined), (402, "card_declined"));
-    let error = &declined.1["error"];
-    assert_eq!(error["type"], "card_error");
-    assert_eq!(error["decline_code"], "insufficient_funds");
-    assert_eq!(error["payment_intent"]["status"], "requires_payment_method");
-    assert_eq!(error["payment_intent"]["last_payment_error"]["decline_code"], "insufficient_funds");
-    let (status, paid) = f.confirm(&intent, "pm_card_mastercard").await;
-    assert_eq!((status, &paid["status"]), (200, &"succeeded".into()));
-    assert_eq!(paid["last_payment_error"], Value::Null);
-    f.drain().await;
-    let types = f.endpoint.types();
-    assert!(types.contains(&"payment_intent.payment_failed".into()), "{types:?}");
-    assert!(types.contains(&"payment_intent.succeeded".into()), "{types:?}");
+    on_both(async |f| {
+        let intent = f.intent("automatic").await;
+        let declined = f.confirm(&intent, "pm_card_chargeDeclinedInsufficientFunds").await;
+        assert_eq!(code(&declined), (402, "card_declined"));
+        let error = &declined.1["error"];
+        assert_eq!(error["type"], "card_error");
+        assert_eq!(error["decline_code"], "insufficient_funds");
+        assert_eq!(error["payment_intent"]["status"], "requires_payment_method");
+        assert_eq!(
+            error["payment_intent"]["last_payment_error"]["decline_code"],
+            "insufficient_funds"
+        );
+        let (status, paid) = f.confirm(&intent, "pm_card_mastercard").await;
+        assert_eq!((status, &paid["status"]), (200, &"succeeded".into()));
+        assert_eq!(paid["last_payment_error"], Value::Null);
+        f.drain().await;
+        let types = f.endpoint.types();
+        assert!(types.contains(&"payment_intent.payment_failed".into()), "{types:?}");
+        assert!(types.contains(&"payment_intent.succeeded".into()), "{types:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_browser_pays_with_a_card_number_and_authenticates() {
-    let f = Fixture::new().await;
-    let intent = f.intent("manual").await;
-    let path = format!("{}/v1/payment_intents/{}/confirm", f.url, id(&intent));
-    let form = |secret: &str| {
-        [
-            ("key", PUBLISHABLE_KEY.to_owned()),
-            ("client_secret", secret.to_owned()),
-            ("payment_method_data[type]", "card".to_owned()),
-            ("payment_method_data[card][number]", "4000 0025 0000 3155".to_owned()),
-            ("return_url", "http://shop.test/done?x=1".to_owned()),
-        ]
-    };
-    let wrong = f.http.post(&path).form(&form("guess")).send().await.unwrap();
-    assert_eq!(wrong.status(), 400);
-    let secret = intent["client_secret"].as_str().unwrap();
-    let answer = f.http.post(&path).form(&form(secret)).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    let waiting: Value = answer.json().await.unwrap();
-    assert_eq!(waiting["status"], "requires_action");
-    let page = waiting["next_action"]["redirect_to_url"]["url"].as_str().unwrap();
-    assert_eq!(page, format!("http://sandbox.test/sandbox/3ds/{}", id(&intent)));
+    on_both(async |f| {
+        let intent = f.intent("manual").await;
+        let path = format!("{}/v1/payment_intents/{}/confirm", f.url, id(&intent));
+        let form = |secret: &str| {
+            [
+                ("key", PUBLISHABLE_KEY.to_owned()),
+                ("client_secret", secret.to_owned()),
+                ("payment_method_data[type]", "card".to_owned()),
+                ("payment_method_data[card][number]", "4000 0025 0000 3155".to_owned()),
+                ("return_url", "http://shop.test/done?x=1".to_owned()),
+            ]
+        };
+        let wrong = f.http.post(&path).form(&form("guess")).send().await.unwrap();
+        assert_eq!(wrong.status(), 400);
+        let secret = intent["client_secret"].as_str().unwrap();
+        let answer = f.http.post(&path).form(&form(secret)).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let waiting: Value = answer.json().await.unwrap();
+        assert_eq!(waiting["status"], "requires_action");
+        let page = waiting["next_action"]["redirect_to_url"]["url"].as_str().unwrap();
+        assert_eq!(page, format!("http://sandbox.test/sandbox/3ds/{}", id(&intent)));
 
-    let bank = format!("{}/sandbox/3ds/{}", f.url, id(&intent));
-    assert_eq!(f.http.get(&bank).send().await.unwrap().status(), 200);
-    let back = f.http.post(format!("{bank}?answer=deny")).send().await.unwrap();
-    let location = back.headers()["location"].to_str().unwrap().to_owned();
-    assert!(location.starts_with("http://shop.test/done?x=1&payment_intent=pi_"), "{location}");
-    assert!(location.ends_with("redirect_status=failed"), "{location}");
-    let (_, open) = f.get(&format!("/v1/payment_intents/{}", id(&intent))).await;
-    assert_eq!(open["status"], "requires_payment_method");
-    assert_eq!(open["last_payment_error"]["code"], "payment_intent_authentication_failure");
+        let bank = format!("{}/sandbox/3ds/{}", f.url, id(&intent));
+        assert_eq!(f.http.get(&bank).send().await.unwrap().status(), 200);
+        let back = f.http.post(format!("{bank}?answer=deny")).send().await.unwrap();
+        let location = back.headers()["location"].to_str().unwrap().to_owned();
+        assert!(location.starts_with("http://shop.test/done?x=1&payment_intent=pi_"), "{location}");
+        assert!(location.ends_with("redirect_status=failed"), "{location}");
+        let (_, open) = f.get(&format!("/v1/payment_intents/{}", id(&intent))).await;
+        assert_eq!(open["status"], "requires_payment_method");
+        assert_eq!(open["last_payment_error"]["code"], "payment_intent_authentication_failure");
 
-    f.http.post(&path).form(&form(secret)).send().await.unwrap();
-    let back = f.http.post(format!("{bank}?answer=approve")).send().await.unwrap();
-    assert!(back.headers()["location"].to_str().unwrap().ends_with("redirect_status=succeeded"));
-    let (_, paid) = f.get(&format!("/v1/payment_intents/{}", id(&intent))).await;
-    assert_eq!(paid["status"], "requires_capture");
-    let again = f.http.post(format!("{bank}?answer=approve")).send().await.unwrap();
-    assert_eq!(again.status(), 409);
+        f.http.post(&path).form(&form(secret)).send().await.unwrap();
+        let back = f.http.post(format!("{bank}?answer=approve")).send().await.unwrap();
+        assert!(
+            back.headers()["location"].to_str().unwrap().ends_with("redirect_status=succeeded")
+        );
+        let (_, paid) = f.get(&format!("/v1/payment_intents/{}", id(&intent))).await;
+        assert_eq!(paid["status"], "requires_capture");
+        let again = f.http.post(format!("{bank}?answer=approve")).send().await.unwrap();
+        assert_eq!(again.status(), 409);
+    })
+    .await;
 }
 
 type Form = &'static [(&'static str, &'static str)];
 
 #[tokio::test]
 async fn wrong_calls_get_stripes_errors_and_change_nothing() {
-    let f = Fixture::new().await;
-    let create = "/v1/payment_intents";
-    let cases: [(Form, &str, &str); 7] = [
-        (&[("currency", "eur")], "parameter_missing", "amount"),
-        (&[("amount", "100")], "parameter_missing", "currency"),
-        (&[("amount", "1.5"), ("currency", "eur")], "parameter_invalid_integer", "amount"),
-        (&[("amount", "-5"), ("currency", "eur")], "parameter_invalid_integer", "amount"),
-        (&[("amount", "49"), ("currency", "eur")], "amount_too_small", "amount"),
-        (&[("amount", "100000000"), ("currency", "eur")], "amount_too_large", "amount"),
-        (&[("amount", "100"), ("currency", "eur"), ("amont", "1")], "parameter_unknown", "amont"),
-    ];
-    for (form, expected, param) in cases {
-        let answer = f.post(create, form).await;
-        assert_eq!(code(&answer), (400, expected));
-        assert_eq!(answer.1["error"]["param"], *param);
-    }
-    assert_eq!(code(&f.get("/v1/payment_intents/pi_nope").await), (404, "resource_missing"));
-    assert_eq!(f.get("/v1/nothing").await.0, 404);
-    for key in ["sk_test_2", ""] {
-        let request = f.http.post(format!("{}{create}", f.url)).bearer_auth(key);
-        assert_eq!(request.send().await.unwrap().status(), 401, "{key}");
-    }
-    let request = f.http.get(format!("{}{create}", f.url)).bearer_auth(PUBLISHABLE_KEY);
-    assert_eq!(request.send().await.unwrap().status(), 403);
-    assert_eq!(f.get(create).await.1["data"], Value::Array(vec![]));
+    on_both(async |f| {
+        let create = "/v1/payment_intents";
+        let cases: [(Form, &str, &str); 7] = [
+            (&[("currency", "eur")], "parameter_missing", "amount"),
+            (&[("amount", "100")], "parameter_missing", "currency"),
+            (&[("amount", "1.5"), ("currency", "eur")], "parameter_invalid_integer", "amount"),
+            (&[("amount", "-5"), ("currency", "eur")], "parameter_invalid_integer", "amount"),
+            (&[("amount", "49"), ("currency", "eur")], "amount_too_small", "amount"),
+            (&[("amount", "100000000"), ("currency", "eur")], "amount_too_large", "amount"),
+            (
+                &[("amount", "100"), ("currency", "eur"), ("amont", "1")],
+                "parameter_unknown",
+                "amont",
+            ),
+        ];
+        for (form, expected, param) in cases {
+            let answer = f.post(create, form).await;
+            assert_eq!(code(&answer), (400, expected));
+            assert_eq!(answer.1["error"]["param"], *param);
+        }
+        assert_eq!(code(&f.get("/v1/payment_intents/pi_nope").await), (404, "resource_missing"));
+        assert_eq!(f.get("/v1/nothing").await.0, 404);
+        for key in ["sk_test_2", ""] {
+            let request = f.http.post(format!("{}{create}", f.url)).bearer_auth(key);
+            assert_eq!(request.send().await.unwrap().status(), 401, "{key}");
+        }
+        let request = f.http.get(format!("{}{create}", f.url)).bearer_auth(PUBLISHABLE_KEY);
+        assert_eq!(request.send().await.unwrap().status(), 403);
+        assert_eq!(f.get(create).await.1["data"], Value::Array(vec![]));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_idempotency_key_stands_for_one_answer_for_a_day() {
-    let f = Fixture::new().await;
-    let create = "/v1/payment_intents";
-    let form = [("amount", "700"), ("currency", "eur")];
-    let (status, replayed, first) = f.post_keyed(create, &form, Some("k1")).await;
-    assert_eq!((status, replayed), (200, false));
-    assert_eq!(f.post_keyed(create, &form, Some("k1")).await, (200, true, first.clone()));
-    let other = [("amount", "800"), ("currency", "eur")];
-    let (status, _, body) = f.post_keyed(create, &other, Some("k1")).await;
-    assert_eq!((status, &body["error"]["type"]), (400, &"idempotency_error".into()));
+    on_both(async |f| {
+        let create = "/v1/payment_intents";
+        let form = [("amount", "700"), ("currency", "eur")];
+        let (status, replayed, first) = f.post_keyed(create, &form, Some("k1")).await;
+        assert_eq!((status, replayed), (200, false));
+        assert_eq!(f.post_keyed(create, &form, Some("k1")).await, (200, true, first.clone()));
+        let other = [("amount", "800"), ("currency", "eur")];
+        let (status, _, body) = f.post_keyed(create, &other, Some("k1")).await;
+        assert_eq!((status, &body["error"]["type"]), (400, &"idempotency_error".into()));
 
-    let confirm = format!("{create}/{}/confirm", id(&first));
-    let card = [("payment_method", "pm_card_chargeDeclined")];
-    let declined = f.post_keyed(&confirm, &card, Some("k2")).await;
-    assert_eq!((declined.0, declined.1), (402, false));
-    assert_eq!(f.post_keyed(&confirm, &card, Some("k2")).await, (402, true, declined.2));
+        let confirm = format!("{create}/{}/confirm", id(&first));
+        let card = [("payment_method", "pm_card_chargeDeclined")];
+        let declined = f.post_keyed(&confirm, &card, Some("k2")).await;
+        assert_eq!((declined.0, declined.1), (402, false));
+        assert_eq!(f.post_keyed(&confirm, &card, Some("k2")).await, (402, true, declined.2));
 
-    f.controls(Controls { fail_after: 1, ..Controls::default() }).await;
-    assert_eq!(f.post_keyed(create, &form, Some("k3")).await.0, 500);
-    assert!(f.post_keyed(create, &form, Some("k3")).await.1, "it had taken effect");
-    assert_eq!(f.get(create).await.1["data"].as_array().unwrap().len(), 2);
+        f.controls(Controls { fail_after: 1, ..Controls::default() }).await;
+        assert_eq!(f.post_keyed(create, &form, Some("k3")).await.0, 500);
+        assert!(f.post_keyed(create, &form, Some("k3")).await.1, "it had taken effect");
+        assert_eq!(f.get(create).await.1["data"].as_array().unwrap().len(), 2);
 
-    f.clock.advance(Duration::from_secs(24 * 3_600 + 1));
-    let (_, replayed, later) = f.post_keyed(create, &form, Some("k1")).await;
-    assert!(!replayed && later["id"] != first["id"]);
+        f.clock.advance(Duration::from_secs(24 * 3_600 + 1));
+        let (_, replayed, later) = f.post_keyed(create, &form, Some("k1")).await;
+        assert!(!replayed && later["id"] != first["id"]);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn refunds_never_exceed_what_was_captured() {
-    let f = Fixture::new().await;
-    let intent = f.intent("automatic").await;
-    let refund = async |amount: &str| {
-        let form = [("payment_intent", id(&intent)), ("amount", amount)];
-        f.post("/v1/refunds", &form).await
-    };
-    assert_eq!(code(&refund("100").await).1, "payment_intent_unexpected_state");
-    f.confirm(&intent, "pm_card_visa").await;
-    assert_eq!(code(&refund("5001").await), (400, "amount_too_large"));
-    assert_eq!(code(&refund("0").await), (400, "parameter_invalid_integer"));
-    let (status, first) = refund("2000").await;
-    assert_eq!((status, &first["status"]), (200, &"succeeded".into()));
-    assert_eq!(code(&refund("3001").await), (400, "amount_too_large"));
-    let rest = f.post("/v1/refunds", &[("payment_intent", id(&intent))]).await;
-    assert_eq!(rest.1["amount"], 3000);
-    assert_eq!(code(&refund("1").await), (400, "charge_already_refunded"));
-    let (_, list) = f.get(&format!("/v1/refunds?payment_intent={}&limit=1", id(&intent))).await;
-    assert_eq!((id(&list["data"][0]), &list["has_more"]), (id(&rest.1), &true.into()));
-    let next = format!("/v1/refunds?payment_intent={}&starting_after={}", id(&intent), id(&rest.1));
-    assert_eq!(id(&f.get(&next).await.1["data"][0]), id(&first));
-    let (_, charge) = f.get(&format!("/v1/charges/{}", first["charge"].as_str().unwrap())).await;
-    assert_eq!((&charge["refunded"], &charge["amount_refunded"]), (&true.into(), &5000.into()));
+    on_both(async |f| {
+        let intent = f.intent("automatic").await;
+        let refund = async |amount: &str| {
+            let form = [("payment_intent", id(&intent)), ("amount", amount)];
+            f.post("/v1/refunds", &form).await
+        };
+        assert_eq!(code(&refund("100").await).1, "payment_intent_unexpected_state");
+        f.confirm(&intent, "pm_card_visa").await;
+        assert_eq!(code(&refund("5001").await), (400, "amount_too_large"));
+        assert_eq!(code(&refund("0").await), (400, "parameter_invalid_integer"));
+        let (status, first) = refund("2000").await;
+        assert_eq!((status, &first["status"]), (200, &"succeeded".into()));
+        assert_eq!(code(&refund("3001").await), (400, "amount_too_large"));
+        let rest = f.post("/v1/refunds", &[("payment_intent", id(&intent))]).await;
+        assert_eq!(rest.1["amount"], 3000);
+        assert_eq!(code(&refund("1").await), (400, "charge_already_refunded"));
+        let (_, list) = f.get(&format!("/v1/refunds?payment_intent={}&limit=1", id(&intent))).await;
+        assert_eq!((id(&list["data"][0]), &list["has_more"]), (id(&rest.1), &true.into()));
+        let next =
+            format!("/v1/refunds?payment_intent={}&starting_after={}", id(&intent), id(&rest.1));
+        assert_eq!(id(&f.get(&next).await.1["data"][0]), id(&first));
+        let (_, charge) =
+            f.get(&format!("/v1/charges/{}", first["charge"].as_str().unwrap())).await;
+        assert_eq!((&charge["refunded"], &charge["amount_refunded"]), (&true.into(), &5000.into()));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_refund_may_settle_or_fail_later() {
-    let f = Fixture::new().await;
-    for (card, first, last) in [
-        ("pm_card_pendingRefund", "pending", "succeeded"),
-        ("pm_card_refundFail", "succeeded", "failed"),
-    ] {
-        let intent = f.intent("automatic").await;
-        f.confirm(&intent, card).await;
-        let (_, refund) = f.post("/v1/refunds", &[("payment_intent", id(&intent))]).await;
-        assert_eq!(refund["status"], first);
-        f.clock.advance(Duration::from_secs(2));
-        f.drain().await;
-        let (_, settled) = f.get(&format!("/v1/refunds/{}", id(&refund))).await;
-        assert_eq!(settled["status"], last);
-    }
-    assert!(f.endpoint.types().contains(&"refund.failed".into()));
+    on_both(async |f| {
+        for (card, first, last) in [
+            ("pm_card_pendingRefund", "pending", "succeeded"),
+            ("pm_card_refundFail", "succeeded", "failed"),
+        ] {
+            let intent = f.intent("automatic").await;
+            f.confirm(&intent, card).await;
+            let (_, refund) = f.post("/v1/refunds", &[("payment_intent", id(&intent))]).await;
+            assert_eq!(refund["status"], first);
+            f.clock.advance(Duration::from_secs(2));
+            f.drain().await;
+            let (_, settled) = f.get(&format!("/v1/refunds/{}", id(&refund))).await;
+            assert_eq!(settled["status"], last);
+        }
+        assert!(f.endpoint.types().contains(&"refund.failed".into()));
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn webhooks_are_repeated_until_answered_also_after_a_restart() {
-    let f = Fixture::new().await;
-    f.endpoint.failures.store(2, SeqCst);
-    f.intent("manual").await;
-    f.drain().await;
-    assert!(f.endpoint.types().is_empty(), "the first try fails, the second is not due yet");
-    f.clock.advance(Duration::from_secs(1));
-    f.drain().await;
-    f.clock.advance(Duration::from_secs(1));
-    f.drain().await;
-    assert!(
-        f.endpoint.types().is_empty(),
-        "the second try failed, the third comes after two seconds"
-    );
-    f.clock.advance(Duration::from_secs(1));
+    on_both(async |f| {
+        f.endpoint.failures.store(2, SeqCst);
+        f.intent("manual").await;
+        f.drain().await;
+        assert!(f.endpoint.types().is_empty(), "the first try fails, the second is not due yet");
+        f.clock.advance(Duration::from_secs(1));
+        f.drain().await;
+        f.clock.advance(Duration::from_secs(1));
+        f.drain().await;
+        assert!(
+            f.endpoint.types().is_empty(),
+            "the second try failed, the third comes after two seconds"
+        );
+        f.clock.advance(Duration::from_secs(1));
 
-    // Another sandbox on the same file: what was due there is due here.
-    let path = f.directory.path().join("sandbox.sqlite");
-    let settings = db::Settings::new(format!("sqlite:{}", path.display()));
-    let db = db::Db::open(&settings).await.unwrap();
-    let other = Fixture::new().await;
-    let config = Config {
-        secret_key: Secret::new(SECRET_KEY.into()),
-        publishable_key: PUBLISHABLE_KEY.into(),
-        public_url: String::new(),
-        webhook_url: Some(format!("{}/hook", {
-            let endpoint = other.endpoint.clone();
-            listen(Router::new().route("/hook", post(receive)).with_state(endpoint)).await
-        })),
-        webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
-    };
-    let ids = Arc::new(Seeded(AtomicU64::new(99)));
-    let deps = Deps { db, clock: f.clock.clone(), ids };
-    let restarted = build(config, deps).unwrap();
-    assert_eq!(restarted.worker.run_due().await.unwrap(), 1);
-    assert_eq!(other.endpoint.types(), ["payment_intent.created"]);
-    assert_eq!(restarted.worker.run_due().await.unwrap(), 0, "answered once, sent no more");
+        // Another sandbox on the same database: what was due there is due here.
+        let endpoint = Arc::new(Endpoint::default());
+        let hook = Router::new().route("/hook", post(receive)).with_state(endpoint.clone());
+        let config = Config {
+            secret_key: Secret::new(SECRET_KEY.into()),
+            publishable_key: PUBLISHABLE_KEY.into(),
+            public_url: String::new(),
+            webhook_url: format!("{}/hook", listen(hook).await),
+            webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
+        };
+        let ids = Arc::new(SeededIds::new(99));
+        let db = f.database.open_again().await;
+        let deps = Deps { db, clock: f.clock.clone(), ids };
+        let restarted = build(config, deps).unwrap();
+        assert_eq!(restarted.worker.run_due().await.unwrap(), 1);
+        assert_eq!(endpoint.types(), ["payment_intent.created"]);
+        assert_eq!(restarted.worker.run_due().await.unwrap(), 0, "answered once, sent no more");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn webhooks_come_late_twice_or_in_reverse_where_told() {
-    let f = Fixture::new().await;
-    let controls = Controls { copies: 2, delay_ms: 500, ..Controls::default() };
-    f.controls(Controls { reverse: true, ..controls }).await;
-    let intent = f.intent("automatic").await;
-    f.confirm(&intent, "pm_card_visa").await;
-    f.drain().await;
-    assert!(f.endpoint.types().is_empty(), "not before the delay");
-    f.clock.advance(Duration::from_millis(500));
-    f.drain().await;
-    let types = f.endpoint.types();
-    assert_eq!(types.len(), 6);
-    assert_eq!(types[..2], ["payment_intent.succeeded", "payment_intent.succeeded"]);
-    assert_eq!(types[5], "payment_intent.created");
+    on_both(async |f| {
+        let controls = Controls { copies: 2, delay_ms: 500, ..Controls::default() };
+        f.controls(Controls { reverse: true, ..controls }).await;
+        let intent = f.intent("automatic").await;
+        f.confirm(&intent, "pm_card_visa").await;
+        f.drain().await;
+        assert!(f.endpoint.types().is_empty(), "not before the delay");
+        f.clock.advance(Duration::from_millis(500));
+        f.drain().await;
+        let types = f.endpoint.types();
+        assert_eq!(types.len(), 6);
+        assert_eq!(types[..2], ["payment_intent.succeeded", "payment_intent.succeeded"]);
+        assert_eq!(types[5], "payment_intent.created");
 
-    f.controls(Controls { lose: true, ..Controls::default() }).await;
-    f.intent("automatic").await;
-    f.drain().await;
-    assert_eq!(f.endpoint.types().len(), 6, "lost on the way");
-    let (_, events) = f.get("/v1/events?type=payment_intent.created").await;
-    assert_eq!(events["data"].as_array().unwrap().len(), 2, "but it happened");
-    let path = format!("{}/sandbox/events/{}/deliver", f.url, id(&events["data"][0]));
-    f.http.post(path).send().await.unwrap();
-    f.drain().await;
-    assert_eq!(f.endpoint.types().len(), 7);
+        f.controls(Controls { lose: true, ..Controls::default() }).await;
+        f.intent("automatic").await;
+        f.drain().await;
+        assert_eq!(f.endpoint.types().len(), 6, "lost on the way");
+        let (_, events) = f.get("/v1/events?type=payment_intent.created").await;
+        assert_eq!(events["data"].as_array().unwrap().len(), 2, "but it happened");
+        let path = format!("{}/sandbox/events/{}/deliver", f.url, id(&events["data"][0]));
+        f.http.post(path).send().await.unwrap();
+        f.drain().await;
+        assert_eq!(f.endpoint.types().len(), 7);
+    })
+    .await;
 }
