@@ -5,6 +5,8 @@ mod faces;
 mod problem;
 mod server;
 mod stack;
+#[cfg(test)]
+mod tests;
 
 pub use extract::{Json, Path, Query};
 pub use faces::faces;

@@ -12,8 +12,8 @@ create table kv_places (
     number bigint not null,
     member text not null,
     content text not null,
-    joined_at bigint not null,
-    leased_until bigint,
+    joined_at timestamptz not null,
+    leased_until timestamptz,
     attempts bigint not null default 0,
     primary key (line, number),
     unique (line, member)

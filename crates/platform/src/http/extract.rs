@@ -4,8 +4,8 @@ use std::error::Error;
 
 use axum::{
     extract::{
-        FromRequest, FromRequestParts, Request, path::ErrorKind, rejection::PathRejection,
-        rejection::QueryRejection,
+        FromRequest, FromRequestParts, RawPathParams, Request, path::ErrorKind,
+        rejection::PathRejection, rejection::QueryRejection,
     },
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
@@ -60,8 +60,14 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = axum::extract::Path::from_request_parts(parts, state).await;
-        let axum::extract::Path(path) = path.map_err(wrong_path)?;
-        Ok(Self(path))
+        match path {
+            Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            Err(rejection) => {
+                let names = RawPathParams::from_request_parts(parts, state).await;
+                let names = names.iter().flatten().map(|(name, _)| name).collect::<Vec<_>>();
+                Err(wrong_path(rejection, &names).into())
+            }
+        }
     }
 }
 
@@ -108,7 +114,7 @@ fn wrong_query(rejection: &QueryRejection) -> Failure {
     Failure::invalid("query", "can't be read")
 }
 
-fn wrong_path(rejection: PathRejection) -> Failure {
+fn wrong_path(rejection: PathRejection, names: &[&str]) -> Failure {
     let PathRejection::FailedToDeserializePathParams(wrong) = rejection else {
         return Failure::internal("the route has no such path parameters");
     };
@@ -116,11 +122,15 @@ fn wrong_path(rejection: PathRejection) -> Failure {
         ErrorKind::ParseErrorAtKey { key, .. } => Failure::invalid(key, "is not valid"),
         ErrorKind::DeserializeError { key, message, .. } => Failure::invalid(key, message),
         ErrorKind::InvalidUtf8InPathParam { key } => Failure::invalid(key, "is not utf-8"),
-        ErrorKind::ParseErrorAtIndex { .. }
-        | ErrorKind::ParseError { .. }
-        | ErrorKind::Message(_) => Failure::invalid("path", "is not valid"),
+        ErrorKind::ParseErrorAtIndex { index, .. } => wrong_name(names.get(index)),
+        ErrorKind::ParseError { .. } => wrong_name(names.first()),
+        ErrorKind::Message(_) => wrong_name(None),
         kind => Failure::internal(kind),
     }
+}
+
+fn wrong_name(name: Option<&&str>) -> Failure {
+    Failure::invalid(*name.unwrap_or(&"path"), "is not valid")
 }
 
 /// What serde says of a field, with the field's own path: of a missing one serde names only where it is missing.
