@@ -1,0 +1,9 @@
+//! One set of assertions over a wire inside the process and a wire over a real socket, and what
+//! only one of them has.
+
+#[cfg(test)]
+mod parity;
+#[cfg(test)]
+mod socket;
+#[cfg(test)]
+mod world;
