@@ -1,0 +1,254 @@
+//! The event log: topics of CloudEvents 1.0 with consumer groups, delivered at least once, in order per key.
+
+use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
+
+use kernel::{Failure, Ids, MessageId, Timestamp};
+use serde::{Deserialize, Serialize};
+
+mod cloud_event;
+mod consumer;
+mod memory;
+mod meters;
+mod store;
+mod window;
+
+use memory::Memory;
+
+use crate::{Metrics, Tasks};
+
+/// Facts about bookings.
+pub const BOOKING_EVENTS: &str = "booking-events";
+/// Facts about payments.
+pub const PAYMENT_EVENTS: &str = "payment-events";
+/// Facts about seats and tickets.
+pub const TICKET_EVENTS: &str = "ticket-events";
+/// Facts about events on sale.
+pub const CATALOG_EVENTS: &str = "catalog-events";
+/// Facts about accounts.
+pub const ACCOUNT_EVENTS: &str = "account-events";
+
+/// All topics.
+const TOPICS: [&str; 5] =
+    [BOOKING_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS, CATALOG_EVENTS, ACCOUNT_EVENTS];
+
+/// An event message: a CloudEvent with its topic and key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Envelope {
+    /// The CloudEvents `id`; consumers remember it.
+    pub id: MessageId,
+    /// The topic it is on.
+    pub topic: Cow<'static, str>,
+    /// The aggregate's id: order is kept per key. The CloudEvents `subject`.
+    pub key: String,
+    /// `booking.confirmed`: past tense.
+    pub kind: Cow<'static, str>,
+    /// The service that says so. The CloudEvents `source`.
+    pub source: Cow<'static, str>,
+    /// When it became true.
+    pub at: Timestamp,
+    /// Ties it to the request that led to it.
+    pub correlation_id: Arc<str>,
+    /// The message of the contract's `events.proto`, as JSON.
+    pub content: serde_json::Value,
+}
+
+impl Envelope {
+    /// A new message that tells `content`, a message of the contract's `events.proto`.
+    ///
+    /// # Errors
+    /// If the content has no JSON form.
+    pub fn new<T: Serialize>(
+        (topic, source, kind): (&'static str, &'static str, &'static str),
+        key: impl ToString,
+        content: &T,
+        context: &wire::Context,
+        (ids, at): (&dyn Ids, Timestamp),
+    ) -> Result<Self, Failure> {
+        let content = serde_json::to_value(content).map_err(Failure::internal)?;
+        Ok(Self {
+            id: MessageId::new(ids, at),
+            topic: topic.into(),
+            key: key.to_string(),
+            kind: kind.into(),
+            source: source.into(),
+            at,
+            correlation_id: context.correlation_id.clone(),
+            content,
+        })
+    }
+}
+
+/// An event message as a consumer gets it.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The CloudEvents `id`.
+    pub id: MessageId,
+    /// The topic.
+    pub topic: String,
+    /// The aggregate's id.
+    pub key: String,
+    /// `booking.confirmed`.
+    pub kind: String,
+    /// The service that says so.
+    pub source: String,
+    /// When it became true.
+    pub at: Timestamp,
+    /// Ties it to the request that led to it.
+    pub correlation_id: Arc<str>,
+    /// The message of the contract's `events.proto`, as JSON.
+    pub content: serde_json::Value,
+    /// How often it was tried before; 0 the first time.
+    pub attempts: u32,
+}
+
+impl Delivery {
+    /// The content as the message of the contract.
+    ///
+    /// # Errors
+    /// If it is not that message: the delivery can never succeed, and goes to the dead letters.
+    pub fn read<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Failure> {
+        T::deserialize(&self.content)
+            .map_err(|error| Failure::invalid("content", format!("{}: {error}", self.kind)))
+    }
+
+    /// The context in which service `name` acts on this event.
+    #[must_use]
+    pub fn context(&self, name: &str) -> wire::Context {
+        wire::Context::new(kernel::Caller::Service(name.to_owned()), &self.correlation_id)
+    }
+}
+
+/// What a consumer does with one event. It may be called again with the same event, also at the same time as with events of
+/// other keys; never with two events of one key at once.
+pub type Handler = Arc<
+    dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync,
+>;
+
+/// A dead letter: an event that a consumer could not handle.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// Names it for [`Bus::replay`].
+    pub number: i64,
+    /// The consumer group.
+    pub group: String,
+    /// The event.
+    pub delivery: Delivery,
+    /// The last error.
+    pub error: String,
+}
+
+/// How events are tried and kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// After how many failures an event goes to the dead letters. Failures of a part that is
+    /// down (`Code::Unavailable`, `Code::Deadline`) don't count: they are tried again for ever.
+    pub max_attempts: u32,
+    /// The pause after the first failure; it doubles with each one that follows.
+    pub first_delay: Duration,
+    /// The longest pause between two tries.
+    pub longest_delay: Duration,
+    /// How long a handler may take.
+    pub handler_limit: Duration,
+    /// How many events of a topic are kept though all groups have passed them. The topics that
+    /// read models are built from (accounts, catalog) are kept whole.
+    pub kept_events: i64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_attempts: 8,
+            first_delay: Duration::from_millis(100),
+            longest_delay: Duration::from_secs(30),
+            handler_limit: Duration::from_secs(60),
+            kept_events: 10_000,
+        }
+    }
+}
+
+/// The event log. Cheap to clone.
+#[derive(Clone)]
+pub struct Bus(Backend);
+
+/// Where the log is.
+#[derive(Clone)]
+enum Backend {
+    Memory(Arc<Memory>),
+}
+
+impl Bus {
+    /// The log in this process, kept in the SQLite database `db` so that a restart loses nothing.
+    ///
+    /// # Errors
+    /// If its tables can't be made.
+    pub async fn memory(db: db::Db, tasks: Tasks) -> Result<Self, Failure> {
+        Self::memory_with(db, tasks, Settings::default()).await
+    }
+
+    /// The log in this process, with settings of its own.
+    ///
+    /// # Errors
+    /// If its tables can't be made.
+    #[expect(clippy::needless_pass_by_value, reason = "as `memory`, whose signature is fixed")]
+    pub async fn memory_with(
+        db: db::Db,
+        tasks: Tasks,
+        settings: Settings,
+    ) -> Result<Self, Failure> {
+        Ok(Self(Backend::Memory(Memory::open(db, settings, &tasks).await?)))
+    }
+
+    /// Appends events; they are durable once this answers. An event whose id the log has is
+    /// passed over, so that a relay may repeat itself.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    pub async fn publish(&self, events: &[Envelope]) -> Result<(), Failure> {
+        let Backend::Memory(log) = &self.0;
+        log.publish(events).await
+    }
+
+    /// Starts consuming `topics` as group `group` in tracked tasks: each event is handled at
+    /// least once by the group; an error is retried with back-off, while other keys go on, and
+    /// after the last try (or at once where the failure can never heal: `Code::Invalid`) the
+    /// event goes to the dead letters, so that a poison message stops nobody. A new group starts
+    /// at the beginning of what is kept. A group is to be consumed once at a time.
+    pub fn consume(
+        &self,
+        group: &'static str,
+        topics: &[&'static str],
+        handler: Handler,
+        metrics: &Metrics,
+        tasks: &Tasks,
+    ) {
+        let Backend::Memory(log) = &self.0;
+        log.consume(group, topics, handler, metrics, tasks);
+    }
+
+    /// Events that a group could not handle, oldest first.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    pub async fn dead_letters(&self, group: &str, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
+        let Backend::Memory(log) = &self.0;
+        log.dead_letters(group, limit).await
+    }
+
+    /// Hands a dead letter to its group again; `false` if there is none of this number.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    pub async fn replay(&self, number: i64) -> Result<bool, Failure> {
+        let Backend::Memory(log) = &self.0;
+        log.replay(number).await
+    }
+
+    /// How many events a group has not handled yet; dead letters count as handled.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    pub async fn lag(&self, group: &str, topics: &[&'static str]) -> Result<u64, Failure> {
+        let Backend::Memory(log) = &self.0;
+        log.lag(group, topics).await
+    }
+}

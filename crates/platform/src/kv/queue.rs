@@ -1,0 +1,171 @@
+//! The waiting queue: numbered places in lines, claimed in order, acknowledged when done.
+
+pub(super) mod lines;
+mod memory;
+
+use std::{sync::Arc, time::Duration};
+
+use kernel::{Clock, Failure, Timestamp};
+
+use memory::Memory;
+
+/// The longest name of a line or member, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+/// The longest content of a place, in bytes.
+const MAX_CONTENT_BYTES: usize = 4_096;
+
+/// The waiting queue: any number of lines (one an event), each with numbered places. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct Queue(Backend);
+
+#[derive(Clone)]
+enum Backend {
+    Memory(Memory),
+}
+
+/// A member's place in a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The place's number, from 1; grows by one with each that joins.
+    pub number: u64,
+    /// When it was taken.
+    pub joined_at: Timestamp,
+    /// What the member left with it when joining.
+    pub content: String,
+    /// Whether it has been claimed and waits for its acknowledgement.
+    pub claimed: bool,
+}
+
+/// The head of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Head {
+    /// All up to this number have been claimed at least once: position = number - serving.
+    pub serving: u64,
+    /// The last number given out.
+    pub last: u64,
+    /// How many places wait or are claimed.
+    pub waiting: u64,
+}
+
+/// A claimed place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The line.
+    pub line: String,
+    /// The place's number.
+    pub number: u64,
+    /// Whose place it is.
+    pub member: String,
+    /// What the member left with it when joining.
+    pub content: String,
+    /// When it was taken.
+    pub joined_at: Timestamp,
+    /// How often it was claimed before.
+    pub attempts: u32,
+}
+
+impl Queue {
+    pub(super) async fn memory(db: db::Db, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
+        Ok(Self(Backend::Memory(Memory::open(db, clock).await?)))
+    }
+
+    /// Takes a place at the end of `line`, or finds the one that `member` has: one place per
+    /// member and line. Durable once it answers. The flag says whether the place is new.
+    ///
+    /// # Errors
+    /// `QUEUE_FULL` over `max_waiting` places; a name or content that is too long; or the store
+    /// can't be reached.
+    pub async fn join(
+        &self,
+        line: &str,
+        member: &str,
+        content: &str,
+        max_waiting: u64,
+    ) -> Result<(Place, bool), Failure> {
+        check("line", line, MAX_NAME_BYTES)?;
+        check("member", member, MAX_NAME_BYTES)?;
+        check("content", content, MAX_CONTENT_BYTES)?;
+        let Backend::Memory(memory) = &self.0;
+        if let Some(place) = memory.lines().place(line, member) {
+            return Ok((place, false));
+        }
+        let [line, member, content] = [line, member, content].map(str::to_owned);
+        memory
+            .ask(move |on| {
+                on.lines.join((&line, &member, &content), max_waiting, on.now, on.changes)
+            })
+            .await
+    }
+
+    /// The place of `member` in `line`.
+    ///
+    /// # Errors
+    /// If the store can't be reached.
+    pub async fn place(&self, line: &str, member: &str) -> Result<Option<Place>, Failure> {
+        let Backend::Memory(memory) = &self.0;
+        Ok(memory.lines().place(line, member))
+    }
+
+    /// Gives the place of `member` up; `false` if there is none.
+    ///
+    /// # Errors
+    /// If the store can't be reached.
+    pub async fn leave(&self, line: &str, member: &str) -> Result<bool, Failure> {
+        let Backend::Memory(memory) = &self.0;
+        let [line, member] = [line, member].map(str::to_owned);
+        memory.ask(move |on| Ok(on.lines.leave(&line, &member, on.changes))).await
+    }
+
+    /// Claims up to `count` places at the head of `line`, in order, for `lease`: a claim that is
+    /// not acknowledged in time is handed out again, before newer places.
+    ///
+    /// # Errors
+    /// If the store can't be reached.
+    pub async fn claim(
+        &self,
+        line: &str,
+        count: u32,
+        lease: Duration,
+    ) -> Result<Vec<Item>, Failure> {
+        let Backend::Memory(memory) = &self.0;
+        let line = line.to_owned();
+        memory.ask(move |on| Ok(on.lines.claim(&line, (count, lease), on.now, on.changes))).await
+    }
+
+    /// Removes claimed places that are done; those that are gone are passed over. Answers how
+    /// many were removed.
+    ///
+    /// # Errors
+    /// If the store can't be reached.
+    pub async fn acknowledge(&self, line: &str, numbers: &[u64]) -> Result<u32, Failure> {
+        let Backend::Memory(memory) = &self.0;
+        let (line, numbers) = (line.to_owned(), numbers.to_vec());
+        memory.ask(move |on| Ok(on.lines.acknowledge(&line, &numbers, on.changes))).await
+    }
+
+    /// The head of `line`.
+    ///
+    /// # Errors
+    /// If the store can't be reached.
+    pub async fn head(&self, line: &str) -> Result<Head, Failure> {
+        let Backend::Memory(memory) = &self.0;
+        Ok(memory.lines().head(line))
+    }
+
+    /// Lines that have places, least recently claimed first, so that no line starves.
+    ///
+    /// # Errors
+    /// If the store can't be reached.
+    pub async fn lines(&self, limit: u32) -> Result<Vec<String>, Failure> {
+        let Backend::Memory(memory) = &self.0;
+        Ok(memory.lines().in_turn(limit as usize))
+    }
+}
+
+fn check(field: &str, text: &str, limit: usize) -> Result<(), Failure> {
+    if text.len() <= limit {
+        return Ok(());
+    }
+    Err(Failure::invalid(field, format!("{} bytes, the limit is {limit}", text.len())))
+}

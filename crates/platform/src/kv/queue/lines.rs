@@ -1,0 +1,421 @@
+//! The waiting queue's index: decides what happens to places, and says what is to be stored.
+//! It holds no clock and does no I/O. Every operation takes O(log n) or less.
+
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    hash::{Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use kernel::{Code, Failure, Timestamp};
+
+use super::{Head, Item, Place};
+
+/// All lines. A line's index is its number in the store.
+#[derive(Default)]
+pub(in crate::kv) struct Lines {
+    lines: Vec<Line>,
+    by_name: HashMap<Arc<str>, usize>,
+    /// Lines that have places, by when they were last claimed.
+    turns: BTreeSet<(u64, usize)>,
+    last_turn: u64,
+}
+
+pub(in crate::kv) struct Line {
+    name: Arc<str>,
+    last: u64,
+    serving: u64,
+    turn: u64,
+    /// Up to this number, each place was claimed or is gone.
+    looked_at: u64,
+    /// The number of the first slot of `places`.
+    first: u64,
+    /// Places by number; none where somebody has gone.
+    places: VecDeque<Option<Arc<Stored>>>,
+    members: HashSet<ByMember>,
+    claims: BTreeMap<u64, Claim>,
+    /// Claims by when their lease ends, until they are seen to have ended.
+    leases: BTreeSet<(Timestamp, u64)>,
+    /// Claims whose lease has ended.
+    returned: BTreeSet<u64>,
+    /// The head as it was last committed: later numbers are not to be seen yet.
+    shown: Head,
+}
+
+/// A place as it waits: about 140 bytes, all in all, and what the member left with it.
+pub(in crate::kv) struct Stored {
+    pub(in crate::kv) number: u64,
+    pub(in crate::kv) joined_at: Timestamp,
+    member_bytes: u32,
+    /// The member, and then the content.
+    text: Box<str>,
+}
+
+struct Claim {
+    until: Timestamp,
+    attempts: u32,
+}
+
+/// What is to be stored after some decisions, all or none of it.
+#[derive(Default)]
+pub(in crate::kv) struct Changes {
+    pub(in crate::kv) joined: Vec<(usize, Arc<Stored>)>,
+    pub(in crate::kv) claimed: Vec<Claimed>,
+    /// Places that are gone, also such as joined in the same batch.
+    pub(in crate::kv) gone: HashSet<(usize, u64)>,
+    pub(in crate::kv) lines: BTreeMap<usize, SavedLine>,
+}
+
+pub(in crate::kv) struct Claimed {
+    pub(in crate::kv) line: usize,
+    pub(in crate::kv) number: u64,
+    pub(in crate::kv) until: Timestamp,
+    pub(in crate::kv) attempts: u32,
+}
+
+pub(in crate::kv) struct SavedLine {
+    pub(in crate::kv) name: Arc<str>,
+    pub(in crate::kv) last: u64,
+    pub(in crate::kv) serving: u64,
+    pub(in crate::kv) turn: u64,
+}
+
+/// A place that is found by its member.
+struct ByMember(Arc<Stored>);
+
+impl Lines {
+    pub(super) fn place(&self, line: &str, member: &str) -> Option<Place> {
+        let line = self.lines.get(*self.by_name.get(line)?)?;
+        let place = &line.members.get(member)?.0;
+        (place.number <= line.shown.last).then(|| line.place(place))
+    }
+
+    pub(super) fn head(&self, line: &str) -> Head {
+        let line = self.by_name.get(line).and_then(|index| self.lines.get(*index));
+        line.map_or_else(Head::default, |line| line.shown)
+    }
+
+    pub(super) fn in_turn(&self, limit: usize) -> Vec<String> {
+        let lines = self.turns.iter().filter_map(|(_, index)| self.lines.get(*index));
+        lines.take(limit).map(|line| line.name.as_ref().to_owned()).collect()
+    }
+
+    pub(super) fn join(
+        &mut self,
+        (line, member, content): (&str, &str, &str),
+        max_waiting: u64,
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Result<(Place, bool), Failure> {
+        let known = self.by_name.get(line).copied();
+        let index = known.unwrap_or(self.lines.len());
+        let waiting = match self.lines.get(index) {
+            Some(line) => match line.members.get(member) {
+                Some(known) => return Ok((line.place(&known.0), false)),
+                None => line.members.len() as u64,
+            },
+            None => 0,
+        };
+        if waiting >= max_waiting {
+            let detail = format!("{waiting} places wait, the limit is {max_waiting}");
+            return Err(Failure::new(Code::Exhausted, "QUEUE_FULL", detail));
+        }
+        if known.is_none() {
+            let name: Arc<str> = line.into();
+            self.by_name.insert(name.clone(), index);
+            self.lines.push(Line::restored(name, 0, 0, 0));
+        }
+        let Some(line) = self.lines.get_mut(index) else { return Err(lied("a line is missing")) };
+        line.last += 1;
+        let place = Arc::new(Stored::new(line.last, now, member, content));
+        line.push(place.clone());
+        self.turns.insert((line.turn, index));
+        let answer = line.place(&place);
+        changes.joined.push((index, place));
+        changes.lines.insert(index, line.saved());
+        Ok((answer, true))
+    }
+
+    pub(super) fn leave(&mut self, line: &str, member: &str, changes: &mut Changes) -> bool {
+        let Some((index, line)) = self.line(line) else { return false };
+        let Some(number) = line.members.get(member).map(|place| place.0.number) else {
+            return false;
+        };
+        line.remove(number);
+        changes.gone.insert((index, number));
+        self.settle(index, changes);
+        true
+    }
+
+    /// Claims that have lapsed come first, in order, then places that were never claimed.
+    pub(super) fn claim(
+        &mut self,
+        line: &str,
+        (count, lease): (u32, Duration),
+        now: Timestamp,
+        changes: &mut Changes,
+    ) -> Vec<Item> {
+        self.last_turn += 1;
+        let turn = self.last_turn;
+        let Some(index) = self.by_name.get(line).copied() else { return Vec::new() };
+        let Some(line) = self.lines.get_mut(index) else { return Vec::new() };
+        if self.turns.remove(&(line.turn, index)) {
+            self.turns.insert((turn, index));
+        }
+        line.turn = turn;
+        let until = now.plus(lease);
+        let mut items = Vec::new();
+        while items.len() < count as usize {
+            let Some(number) = line.next(now) else { break };
+            let Some(place) = line.at(number).cloned() else { continue };
+            let attempts = line.claims.get(&number).map_or(0, |claim| claim.attempts + 1);
+            line.claims.insert(number, Claim { until, attempts });
+            line.leases.insert((until, number));
+            changes.claimed.push(Claimed { line: index, number, until, attempts });
+            items.push(line.item(&place, attempts));
+        }
+        if !items.is_empty() {
+            changes.lines.insert(index, line.saved());
+        }
+        items
+    }
+
+    pub(super) fn acknowledge(
+        &mut self,
+        line: &str,
+        numbers: &[u64],
+        changes: &mut Changes,
+    ) -> u32 {
+        let Some((index, line)) = self.line(line) else { return 0 };
+        let mut removed = 0;
+        for number in numbers {
+            if line.claims.contains_key(number) && line.remove(*number) {
+                changes.gone.insert((index, *number));
+                removed += 1;
+            }
+        }
+        self.settle(index, changes);
+        removed
+    }
+
+    /// Shows what has been committed.
+    pub(super) fn committed(&mut self, changes: &Changes) {
+        for index in changes.lines.keys() {
+            if let Some(line) = self.lines.get_mut(*index) {
+                line.shown = line.head();
+            }
+        }
+    }
+
+    pub(in crate::kv) fn restore_line(&mut self, index: usize, line: Line) -> Result<(), Failure> {
+        if index != self.lines.len() {
+            return Err(lied("a line is missing"));
+        }
+        self.last_turn = self.last_turn.max(line.turn);
+        self.by_name.insert(line.name.clone(), index);
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Puts a place back; those of one line come in order of their numbers.
+    pub(in crate::kv) fn restore_place(
+        &mut self,
+        index: usize,
+        place: Stored,
+        leased_until: Option<Timestamp>,
+        attempts: u32,
+    ) -> Result<(), Failure> {
+        let line = self.lines.get_mut(index).ok_or_else(|| lied("a place has no line"))?;
+        let number = place.number;
+        line.push(Arc::new(place));
+        if let Some(until) = leased_until {
+            line.claims.insert(number, Claim { until, attempts });
+            line.leases.insert((until, number));
+        }
+        line.shown = line.head();
+        self.turns.insert((line.turn, index));
+        Ok(())
+    }
+
+    fn line(&mut self, name: &str) -> Option<(usize, &mut Line)> {
+        let index = *self.by_name.get(name)?;
+        Some((index, self.lines.get_mut(index)?))
+    }
+
+    /// After places of a line have gone.
+    fn settle(&mut self, index: usize, changes: &mut Changes) {
+        let Some(line) = self.lines.get_mut(index) else { return };
+        if line.members.is_empty() {
+            self.turns.remove(&(line.turn, index));
+        }
+        changes.lines.insert(index, line.saved());
+    }
+}
+
+impl Line {
+    pub(in crate::kv) fn restored(name: Arc<str>, last: u64, serving: u64, turn: u64) -> Self {
+        Self {
+            name,
+            last,
+            serving,
+            turn,
+            looked_at: serving,
+            first: 0,
+            places: VecDeque::new(),
+            members: HashSet::new(),
+            claims: BTreeMap::new(),
+            leases: BTreeSet::new(),
+            returned: BTreeSet::new(),
+            shown: Head { serving, last, waiting: 0 },
+        }
+    }
+
+    fn push(&mut self, place: Arc<Stored>) {
+        if self.places.is_empty() {
+            self.first = place.number;
+        }
+        while self.first + (self.places.len() as u64) < place.number {
+            self.places.push_back(None);
+        }
+        self.members.insert(ByMember(place.clone()));
+        self.places.push_back(Some(place));
+    }
+
+    fn remove(&mut self, number: u64) -> bool {
+        let slot = self.slot(number).and_then(|slot| self.places.get_mut(slot));
+        let Some(place) = slot.and_then(Option::take) else { return false };
+        self.members.remove(place.member());
+        if let Some(claim) = self.claims.remove(&number) {
+            self.leases.remove(&(claim.until, number));
+            self.returned.remove(&number);
+        }
+        while let Some(None) = self.places.front() {
+            self.places.pop_front();
+            self.first += 1;
+        }
+        if self.members.is_empty() {
+            // The memory of a rush is given back.
+            (self.members, self.places) = (HashSet::new(), VecDeque::new());
+        }
+        true
+    }
+
+    /// The number that is to be claimed now.
+    fn next(&mut self, now: Timestamp) -> Option<u64> {
+        while let Some((until, number)) = self.leases.first().copied()
+            && until <= now
+        {
+            self.leases.pop_first();
+            self.returned.insert(number);
+        }
+        if let Some(number) = self.returned.pop_first() {
+            return Some(number);
+        }
+        while self.looked_at < self.last {
+            self.looked_at += 1;
+            if self.at(self.looked_at).is_some() {
+                self.serving = self.looked_at;
+                return Some(self.serving);
+            }
+        }
+        None
+    }
+
+    fn at(&self, number: u64) -> Option<&Arc<Stored>> {
+        self.places.get(self.slot(number)?)?.as_ref()
+    }
+
+    fn slot(&self, number: u64) -> Option<usize> {
+        usize::try_from(number.checked_sub(self.first)?).ok()
+    }
+
+    fn head(&self) -> Head {
+        let waiting = self.members.len() as u64;
+        Head { serving: self.serving, last: self.last, waiting }
+    }
+
+    fn saved(&self) -> SavedLine {
+        let Self { last, serving, turn, .. } = *self;
+        SavedLine { name: self.name.clone(), last, serving, turn }
+    }
+
+    fn place(&self, place: &Stored) -> Place {
+        Place {
+            number: place.number,
+            joined_at: place.joined_at,
+            content: place.content().to_owned(),
+            claimed: self.claims.contains_key(&place.number),
+        }
+    }
+
+    fn item(&self, place: &Stored, attempts: u32) -> Item {
+        Item {
+            line: self.name.as_ref().to_owned(),
+            number: place.number,
+            member: place.member().to_owned(),
+            content: place.content().to_owned(),
+            joined_at: place.joined_at,
+            attempts,
+        }
+    }
+}
+
+impl Stored {
+    pub(in crate::kv) fn new(
+        number: u64,
+        joined_at: Timestamp,
+        member: &str,
+        content: &str,
+    ) -> Self {
+        let text = [member, content].concat().into_boxed_str();
+        let member_bytes = u32::try_from(member.len()).unwrap_or(u32::MAX);
+        Self { number, joined_at, member_bytes, text }
+    }
+
+    pub(in crate::kv) fn member(&self) -> &str {
+        self.parts().0
+    }
+
+    pub(in crate::kv) fn content(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.text.split_at_checked(self.member_bytes as usize).unwrap_or((&self.text, ""))
+    }
+}
+
+impl Changes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.joined.is_empty()
+            && self.claimed.is_empty()
+            && self.gone.is_empty()
+            && self.lines.is_empty()
+    }
+}
+
+impl Borrow<str> for ByMember {
+    fn borrow(&self) -> &str {
+        self.0.member()
+    }
+}
+
+impl Hash for ByMember {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.member().hash(state);
+    }
+}
+
+impl PartialEq for ByMember {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.member() == other.0.member()
+    }
+}
+
+impl Eq for ByMember {}
+
+fn lied(detail: &str) -> Failure {
+    Failure::internal(format!("the waiting queue's tables: {detail}"))
+}

@@ -1,0 +1,120 @@
+//! The key-value parts in this process keep their promises.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use kernel::{Clock, Timestamp};
+
+use super::{Kv, conformance};
+
+/// A store in a directory of its own, with a clock that is driven.
+struct InProcess {
+    directory: tempfile::TempDir,
+    clock: Arc<Driven>,
+}
+
+struct Driven(AtomicI64);
+
+impl Clock for Driven {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl InProcess {
+    fn new() -> Self {
+        let clock = Arc::new(Driven(AtomicI64::new(1_700_000_000_000_000)));
+        Self { directory: tempfile::tempdir().unwrap(), clock }
+    }
+
+    async fn db(&self) -> db::Db {
+        let path = self.directory.path().join("kv.sqlite");
+        db::Db::open(&db::Settings::new(format!("sqlite:{}", path.display()))).await.unwrap()
+    }
+}
+
+impl conformance::Subject for InProcess {
+    async fn open(&self) -> Kv {
+        Kv::memory(self.db().await, self.clock.clone()).await.unwrap()
+    }
+
+    async fn pass(&self, time: Duration) {
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        self.clock.0.fetch_add(micros, Ordering::SeqCst);
+    }
+}
+
+macro_rules! conforms {
+    ($($name:ident => $part:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $name() {
+            conformance::$part(&InProcess::new()).await;
+        }
+    )*};
+}
+
+conforms! {
+    the_cache_loads_once_and_forgets_in_time => cache,
+    a_lock_has_one_holder_and_growing_fences => locks,
+    limits_let_a_burst_through_and_then_a_rate => limits,
+    channels_reach_who_listens_and_tell_who_is_slow => channels,
+    the_queue_hands_places_out_in_order => queue_order,
+    an_unacknowledged_place_comes_again_first => queue_leases,
+    racing_members_get_each_their_own_place => queue_race,
+    a_restart_loses_no_place_and_repeats_no_number => queue_restart,
+}
+
+#[tokio::test]
+async fn what_could_not_be_stored_never_happened() {
+    let subject = InProcess::new();
+    let db = subject.db().await;
+    let kv = Kv::memory(db.clone(), subject.clock.clone()).await.unwrap();
+    let queue = kv.queue();
+    queue.join("l", "a", "", 9).await.unwrap();
+    let block = |sql: &'static str| {
+        let db = db.clone();
+        async move {
+            let done: Result<u64, db::Error> =
+                db.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await })).await;
+            done.unwrap()
+        }
+    };
+    block("alter table kv_places rename to hidden").await;
+    assert!(queue.join("l", "b", "", 9).await.is_err());
+    assert_eq!(queue.place("l", "b").await.unwrap(), None);
+    assert_eq!(queue.head("l").await.unwrap().last, 1);
+    block("alter table hidden rename to kv_places").await;
+    assert_eq!(queue.join("l", "c", "", 9).await.unwrap().0.number, 2);
+    assert_eq!(queue.place("l", "b").await.unwrap(), None);
+    assert_eq!(queue.head("l").await.unwrap().waiting, 2);
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_neither_loses_nor_doubles_a_place() {
+    let subject = InProcess::new();
+    let kv = conformance::Subject::open(&subject).await;
+    let queue = kv.queue();
+    for round in 0..50_u32 {
+        let joins = (0..8).map(|member| {
+            let (queue, member) = (queue.clone(), format!("{round}-{member}"));
+            let patience = Duration::from_micros(u64::from(round) * 20);
+            async move {
+                let joining = queue.join("l", &member, "", u64::MAX);
+                let _ = tokio::time::timeout(patience, joining).await;
+            }
+        });
+        join_all(joins).await;
+    }
+    queue.join("l", "last", "", u64::MAX).await.unwrap();
+    let head = queue.head("l").await.unwrap();
+    assert_eq!(head.last, head.waiting, "numbers have no gaps");
+    drop((kv, queue));
+    let queue = conformance::Subject::open(&subject).await.queue();
+    assert_eq!(queue.head("l").await.unwrap(), head);
+}
