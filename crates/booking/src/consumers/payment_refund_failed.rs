@@ -1,0 +1,37 @@
+//! The provider could not give the money back: an operator has to look, and may have it tried again.
+
+use std::sync::Arc;
+
+use platform::bus::Delivery;
+use wire::pb::payment::v1::PaymentRefunded;
+
+use super::decide;
+use crate::{
+    Error,
+    app::App,
+    change::DeadLetter,
+    domain::{PaymentStatus, Step},
+};
+
+pub(super) async fn payment_refund_failed(
+    app: &Arc<App>,
+    delivery: &Delivery,
+) -> Result<(), Error> {
+    let event: PaymentRefunded = delivery.read()?;
+    let refund_id = event.refund_id;
+    decide(app, delivery, &event.booking_id, move |change| {
+        if change.booking.state.payment != PaymentStatus::Refunding {
+            return Ok(false);
+        }
+        change.booking.cursor.refunds_failed += 1;
+        change.dead_letters.push(DeadLetter {
+            booking_id: change.booking.id,
+            step: Step::RefundPayment,
+            attempts: change.booking.cursor.refunds_failed,
+            last_error: format!("REFUND_FAILED: the provider could not make refund {refund_id}"),
+            since: change.at,
+        });
+        Ok(true)
+    })
+    .await
+}

@@ -1,0 +1,197 @@
+//! The booking service: bookings, their saga and their state machine.
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod change;
+mod consumers;
+mod domain;
+mod error;
+mod flights;
+mod grpc;
+mod http;
+mod metrics;
+mod ops;
+mod saga;
+mod shapes;
+mod store;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use kernel::{Clock, Ids};
+use platform::{
+    Metrics, Tasks, Unit,
+    bus::{Bus, PAYMENT_EVENTS},
+    outbox::Outbox,
+    tokens::{Seal, Verifier},
+};
+use tonic::service::Routes;
+use wire::{Wire, pb::booking::v1::booking_service_server::BookingServiceServer};
+
+use error::Error;
+
+use crate::{app::App, flights::Flights, metrics::Counts};
+
+/// The service's name.
+pub const NAME: &str = "booking";
+
+/// Every configuration key with its default and what it means.
+pub const CONFIG: &str = include_str!("../config.toml");
+
+/// The service's tables.
+pub const MIGRATIONS: db::Migrations = db::Migrations {
+    owner: NAME,
+    postgres: &[db::Migration {
+        name: "0001_bookings",
+        sql: include_str!("../migrations/postgres/0001_bookings.sql"),
+    }],
+    sqlite: &[db::Migration {
+        name: "0001_bookings",
+        sql: include_str!("../migrations/sqlite/0001_bookings.sql"),
+    }],
+};
+
+/// The service's configuration, as `config.toml` explains it.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How long places are held, in seconds.
+    pub hold_ttl_seconds: u32,
+    /// How long a booking is leased to who works on it, in seconds.
+    pub lease_seconds: u64,
+    /// How long a call to another service may take, in seconds.
+    pub call_timeout_seconds: u64,
+    /// How long a repeated request waits for the first, in seconds.
+    pub wait_seconds: u64,
+    /// How often due bookings are looked for, in milliseconds.
+    pub resume_period_ms: u64,
+    /// The most due bookings taken at once.
+    pub resume_batch: u32,
+    /// How many of them are worked on at the same time.
+    pub resume_concurrency: usize,
+    /// The first pause after a failed step, in milliseconds.
+    pub retry_first_ms: u64,
+    /// The longest pause after a failed step, in seconds.
+    pub retry_limit_seconds: u64,
+    /// After how many failures a step is given up.
+    pub max_attempts: u32,
+}
+
+/// The handles the service works with.
+pub struct Deps {
+    /// Its database.
+    pub db: db::Db,
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where ids come from.
+    pub ids: Arc<dyn Ids>,
+    /// The event log.
+    pub bus: Bus,
+    /// The way to event-service.
+    pub event: Wire,
+    /// The way to ticket-service.
+    pub ticket: Wire,
+    /// The way to payment-service.
+    pub payment: Wire,
+    /// Opens admissions.
+    pub seal: Seal,
+    /// Verifies access tokens at its own REST face.
+    pub access: Verifier,
+}
+
+/// A configuration the service can't work with.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A value is out of range.
+    #[error("booking.{key}: {detail}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        detail: &'static str,
+    },
+}
+
+/// The service, ready to be started.
+///
+/// # Errors
+/// If a configuration value is out of range.
+pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
+    config.check()?;
+    let (metrics, tasks) = (Metrics::new(), Tasks::new());
+    let (bus, db) = (deps.bus.clone(), deps.db.clone());
+    let app = Arc::new(App::new(config, deps, &metrics, &tasks));
+    let grpc = BookingServiceServer::new(grpc::Api { app: app.clone() });
+    let unit = Unit::new(NAME, metrics.clone(), tasks)
+        .grpc(Routes::new(grpc))
+        .http(http::routes(app.clone()));
+    Ok(unit.task(move |tasks| {
+        tasks.register(&metrics);
+        platform::housekeeping(db.clone(), app.clock.clone(), &tasks);
+        app.outbox.relay(db, bus.clone(), &metrics, &tasks);
+        let handler = consumers::payment_events(&app);
+        bus.consume(NAME, &[PAYMENT_EVENTS], handler, &metrics, &tasks);
+        tasks::resume_sagas(app, &tasks);
+    }))
+}
+
+impl Config {
+    fn check(&self) -> Result<(), BuildError> {
+        let refuse = |key, detail| Err(BuildError::Config { key, detail });
+        if !(10..=86_400).contains(&self.hold_ttl_seconds) {
+            return refuse("hold_ttl_seconds", "10 to 86400");
+        }
+        if !(1..=120).contains(&self.call_timeout_seconds) {
+            return refuse("call_timeout_seconds", "1 to 120");
+        }
+        if !(4 * self.call_timeout_seconds..=3_600).contains(&self.lease_seconds) {
+            return refuse("lease_seconds", "four times call_timeout_seconds to 3600");
+        }
+        if self.wait_seconds > 30 {
+            return refuse("wait_seconds", "at most 30");
+        }
+        if !(10..=60_000).contains(&self.resume_period_ms) {
+            return refuse("resume_period_ms", "10 to 60000");
+        }
+        if !(1..=10_000).contains(&self.resume_batch) {
+            return refuse("resume_batch", "1 to 10000");
+        }
+        if !(1..=1_000).contains(&self.resume_concurrency) {
+            return refuse("resume_concurrency", "1 to 1000");
+        }
+        if !(1..=60_000).contains(&self.retry_first_ms) {
+            return refuse("retry_first_ms", "1 to 60000");
+        }
+        if !(1..=3_600).contains(&self.retry_limit_seconds) {
+            return refuse("retry_limit_seconds", "1 to 3600");
+        }
+        if !(1..=1_000).contains(&self.max_attempts) {
+            return refuse("max_attempts", "1 to 1000");
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    fn new(config: Config, deps: Deps, metrics: &Metrics, tasks: &Tasks) -> Self {
+        let Deps { db, clock, ids, bus: _, event, ticket, payment, seal, access } = deps;
+        Self {
+            config,
+            db,
+            clock,
+            ids,
+            outbox: Outbox::new(),
+            tasks: tasks.clone(),
+            event,
+            ticket,
+            payment,
+            seal,
+            access,
+            metrics: metrics.clone(),
+            counts: Counts::new(metrics),
+            flights: Flights::default(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Opens a booking: writes the intent down, then has the saga hold the places and ask for payment.
+
+use std::{sync::Arc, time::Duration};
+
+use kernel::{AccountId, BookingId, Caller, Choice, EventId, Failure, reference};
+use platform::idempotency::MAX_KEY_BYTES;
+use wire::Context;
+
+use crate::{
+    Error,
+    app::{App, append},
+    change::Change,
+    domain::{Booking, Cursor, State, Status},
+    saga::{self, Driven},
+    store,
+};
+
+/// What a buyer wants.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenBooking {
+    /// Of which event.
+    pub(crate) event_id: EventId,
+    /// Which places.
+    pub(crate) choice: Choice,
+    /// One effect per account and key.
+    pub(crate) idempotency_key: String,
+    /// From the event's queue; empty without.
+    pub(crate) admission_token: String,
+    /// For whom, where a service asks.
+    pub(crate) account_id: Option<AccountId>,
+}
+
+const MAX_TOKEN_BYTES: usize = 1_024;
+
+/// After how long a caller may ask again for a booking that could not be opened yet, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+
+/// Opens a booking, or finds the one that the same key opened before: as it stands now, or refused as it was then.
+///
+/// # Errors
+/// What the request's form, the terms of sale or the places refuse; [`Error::KeyReused`]; unavailable where a part is down,
+/// in which case the booking is gone on with, and a repeat with the same key finds it.
+pub(crate) async fn open_booking(
+    app: &Arc<App>,
+    context: &Context,
+    command: OpenBooking,
+) -> Result<Booking, Error> {
+    let account_id = buyer(&context.caller, command.account_id)?;
+    check_form(&command)?;
+    let now = app.clock.now();
+    let admitted = is_admitted(app, account_id, &command);
+    let booking = Booking {
+        id: BookingId::new(&*app.ids, now),
+        reference: reference("BKG", &*app.ids),
+        account_id,
+        key: command.idempotency_key,
+        event_id: command.event_id,
+        choice: command.choice,
+        admitted,
+        state: State::NEW,
+        offer: None,
+        payment_id: None,
+        client_secret: None,
+        reason: String::new(),
+        refusal: None,
+        expires_at: now.plus(Duration::from_secs(u64::from(app.config.hold_ttl_seconds))),
+        created_at: now,
+        confirmed_at: None,
+        cancelled_at: None,
+        version: 0,
+        cursor: Cursor::default(),
+    };
+    let _flight = app.flights.take_off(booking.id);
+    let change = Change::opening(booking, app.lease_until(now))?;
+    match write_down(app, context, change).await? {
+        Intent::New(booking) => opened(Box::pin(saga::drive(app, context, *booking)).await?),
+        Intent::Known { asked, found } => {
+            if (asked.event_id, &asked.choice) != (found.event_id, &found.choice) {
+                return Err(Error::KeyReused);
+            }
+            repeated(app, context, found).await
+        }
+    }
+}
+
+/// For whom it is: the caller, or whom a service names.
+fn buyer(caller: &Caller, named: Option<AccountId>) -> Result<AccountId, Failure> {
+    match (caller, named) {
+        (Caller::Service(_), Some(account)) => Ok(account),
+        (Caller::Service(_), None) => Err(Failure::invalid("account_id", "is required")),
+        (_, None) => caller.account(),
+        (_, Some(named)) => match caller.account()? {
+            own if own == named => Ok(own),
+            _ => Err(Failure::forbidden("only services book for others")),
+        },
+    }
+}
+
+fn check_form(command: &OpenBooking) -> Result<(), Failure> {
+    let key = &command.idempotency_key;
+    if key.is_empty() {
+        return Err(Failure::invalid("idempotency_key", "is required"));
+    }
+    if key.len() > MAX_KEY_BYTES {
+        let detail = format!("at most {MAX_KEY_BYTES} bytes");
+        return Err(Failure::invalid("idempotency_key", detail));
+    }
+    if !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+        return Err(Failure::invalid("idempotency_key", "printable ascii only"));
+    }
+    if command.admission_token.len() > MAX_TOKEN_BYTES {
+        let detail = format!("at most {MAX_TOKEN_BYTES} bytes");
+        return Err(Failure::invalid("admission_token", detail));
+    }
+    Ok(())
+}
+
+/// Whether the buyer comes with a valid admission to this event. Only an event in queue mode asks for one.
+fn is_admitted(app: &App, account: AccountId, command: &OpenBooking) -> bool {
+    if command.admission_token.is_empty() {
+        return false;
+    }
+    let opened = app.seal.open("admission", &command.admission_token, app.clock.now());
+    opened.is_ok_and(|(content, _)| content == format!("{}/{account}", command.event_id))
+}
+
+enum Intent {
+    /// Written down, and leased to us.
+    New(Box<Booking>),
+    /// The key opened this one before.
+    Known { asked: Box<Booking>, found: Box<Booking> },
+}
+
+/// Writes the booking down, if its key is new.
+async fn write_down(app: &App, context: &Context, change: Change) -> Result<Intent, Error> {
+    let envelopes = app.envelopes(context, &change)?;
+    let shared = Arc::new((change, envelopes, app.outbox.clone()));
+    let result = {
+        let shared = shared.clone();
+        app.db.write(move |tx| {
+            let shared = shared.clone();
+            Box::pin(async move {
+                let (change, envelopes, outbox) = &*shared;
+                let booking = &change.booking;
+                if store::insert(tx, booking).await? {
+                    append(tx, change, envelopes, outbox).await?;
+                    return Ok(None);
+                }
+                let found = store::by_key(tx, booking.account_id, &booking.key).await?;
+                found.map(Some).ok_or(Error::NotFound)
+            })
+        })
+    }
+    .await?;
+    let change = &shared.0;
+    if let Some(found) = result {
+        let asked = Box::new(change.booking.clone());
+        return Ok(Intent::Known { asked, found: Box::new(found) });
+    }
+    app.tell(change);
+    Ok(Intent::New(Box::new(change.booking.clone())))
+}
+
+/// The answer to a repeated request: once the first is over, or by going on where it stopped.
+async fn repeated(
+    app: &Arc<App>,
+    context: &Context,
+    found: Box<Booking>,
+) -> Result<Booking, Error> {
+    if !found.is_opening() {
+        return answer(*found);
+    }
+    let id = found.id;
+    app.flights.landed(id, Duration::from_secs(app.config.wait_seconds)).await;
+    let decided = app
+        .decide(context, (id, None), move |change| {
+            let booking = &change.booking;
+            Ok(booking.is_opening() && !booking.is_leased(change.at))
+        })
+        .await?
+        .ok_or(Error::NotFound)?;
+    if decided.mine {
+        return opened(Box::pin(saga::drive(app, context, decided.booking)).await?);
+    }
+    answer(decided.booking)
+}
+
+fn opened(driven: Driven) -> Result<Booking, Error> {
+    match driven.trouble {
+        Some(trouble) if driven.booking.is_opening() => {
+            tracing::warn!(booking = %driven.booking.id, %trouble, "booking not opened yet");
+            let detail = "the booking could not be opened yet; it is being tried again";
+            Err(Failure::unavailable(detail).retry_after(RETRY_MS).into())
+        }
+        _ => answer(driven.booking),
+    }
+}
+
+/// The booking, or what it was refused with when it was opened.
+fn answer(booking: Booking) -> Result<Booking, Error> {
+    match booking.refusal {
+        Some(refusal) if booking.state.status == Status::Failed => Err(refusal.into()),
+        _ => Ok(booking),
+    }
+}

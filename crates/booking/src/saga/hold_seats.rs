@@ -1,0 +1,146 @@
+//! Sets the places aside and prices them; undone by releasing the hold.
+
+use kernel::{Code, Currency, Failure, Money, Place, Timestamp};
+use wire::{
+    Context,
+    pb::{
+        event::v1::{
+            QuoteRequest, QuoteResponse, event_service_client::EventServiceClient, quote_request,
+        },
+        ticket::v1::{
+            HoldSeatsRequest, ReleaseHoldRequest, ticket_service_client::TicketServiceClient,
+        },
+    },
+};
+
+use crate::{
+    app::App,
+    domain::{Booking, Line, Offer, Status, Terms},
+};
+
+/// Checks the terms of sale, holds the places, and prices what is held: the offer, and when the hold expires. The hold
+/// bears the booking's id, so that a repeat finds it.
+pub(crate) async fn hold_seats(
+    app: &App,
+    context: &Context,
+    booking: &Booking,
+) -> Result<(Offer, Timestamp), Failure> {
+    let context = app.calling(context);
+    check_terms(booking, &quote(app, &context, booking, Vec::new()).await?)?;
+    let hold = HoldSeatsRequest {
+        hold_id: booking.id.to_string(),
+        event_id: booking.event_id.to_string(),
+        account_id: booking.account_id.to_string(),
+        choice: Some(wire::to_choice(&booking.choice)),
+        ttl_seconds: app.config.hold_ttl_seconds,
+    };
+    let mut tickets = TicketServiceClient::new(app.ticket.with(&context));
+    let hold = tickets.hold_seats(hold).await.map_err(|status| wire::failure(&status))?;
+    let hold = hold.into_inner();
+    let places: Vec<Place> = hold.places.iter().map(wire::place).collect::<Result<_, _>>()?;
+    if places.len() != booking.choice.quantity() as usize {
+        return Err(Failure::internal("the hold has another number of places than was asked for"));
+    }
+    let answer = quote(app, &context, booking, by_category(&places)).await?;
+    Ok((offer(places, &answer)?, Timestamp::from_micros(hold.expires_at_us)))
+}
+
+/// Gives the hold's places back. A hold that became tickets, or never was, has nothing to give back.
+pub(crate) async fn release_hold(
+    app: &App,
+    context: &Context,
+    booking: &Booking,
+) -> Result<(), Failure> {
+    let reason = match booking.state.status {
+        Status::Expired => "expired",
+        Status::Failed => "payment_failed",
+        _ => "cancelled",
+    };
+    let request = ReleaseHoldRequest { hold_id: booking.id.to_string(), reason: reason.to_owned() };
+    let mut tickets = TicketServiceClient::new(app.ticket.with(&app.calling(context)));
+    match tickets.release_hold(request).await.map_err(|status| wire::failure(&status)) {
+        Err(failure) if !matches!(failure.code, Code::NotFound | Code::Conflict) => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+async fn quote(
+    app: &App,
+    context: &Context,
+    booking: &Booking,
+    lines: Vec<quote_request::Line>,
+) -> Result<QuoteResponse, Failure> {
+    let request = QuoteRequest { event_id: booking.event_id.to_string(), lines };
+    let mut events = EventServiceClient::new(app.event.with(context));
+    let answer = events.quote(request).await.map_err(|status| wire::failure(&status))?;
+    Ok(answer.into_inner())
+}
+
+fn check_terms(booking: &Booking, terms: &QuoteResponse) -> Result<(), Failure> {
+    if !terms.on_sale {
+        let detail = "the event is not on sale";
+        return Err(Failure::new(Code::Conflict, "SALE_CLOSED", detail)
+            .with("sale_starts_at_us", terms.sale_starts_at_us)
+            .with("sale_ends_at_us", terms.sale_ends_at_us));
+    }
+    if terms.queue_mode && !booking.admitted {
+        let detail = "the event is in queue mode: join its queue first";
+        return Err(Failure::new(Code::Forbidden, "ADMISSION_REQUIRED", detail));
+    }
+    let limit = terms.max_per_booking;
+    if limit > 0 && booking.choice.quantity() > limit {
+        let mut failure = Failure::invalid("choice", format!("at most {limit} places"));
+        failure.reason = "TOO_MANY_PLACES".into();
+        return Err(failure.with("max_per_booking", limit));
+    }
+    Ok(())
+}
+
+/// How many places of each category, in the order in which the categories first appear.
+fn by_category(places: &[Place]) -> Vec<quote_request::Line> {
+    let mut lines: Vec<quote_request::Line> = Vec::new();
+    for place in places {
+        match lines.iter_mut().find(|line| line.category == place.category) {
+            Some(line) => line.quantity += 1,
+            None => {
+                lines.push(quote_request::Line { category: place.category.clone(), quantity: 1 });
+            }
+        }
+    }
+    lines
+}
+
+/// The offer, if what was quoted is what is held and adds up.
+fn offer(places: Vec<Place>, quote: &QuoteResponse) -> Result<Offer, Failure> {
+    let currency: Currency = quote.currency.parse().map_err(Failure::internal)?;
+    let lines: Vec<Line> = quote
+        .lines
+        .iter()
+        .map(|line| Line {
+            category: line.category.clone(),
+            category_name: line.category_name.clone(),
+            quantity: line.quantity,
+            unit_price_minor: line.unit_price_minor,
+        })
+        .collect();
+    let total = Offer::sum(&lines, currency).map_err(Failure::internal)?;
+    let quoted: Vec<_> = lines.iter().map(|line| (&line.category, line.quantity)).collect();
+    let held = by_category(&places);
+    let held: Vec<_> = held.iter().map(|line| (&line.category, line.quantity)).collect();
+    let negative = lines.iter().any(|line| line.unit_price_minor < 0);
+    if total != Money::new(quote.total_minor, currency) || quoted != held || negative {
+        return Err(Failure::internal("the quote does not fit what is held"));
+    }
+    let organization_id = match quote.organization_id.as_str() {
+        "" => None,
+        id => Some(id.parse().map_err(Failure::internal)?),
+    };
+    let terms = Terms {
+        event_name: quote.event_name.clone(),
+        organization_id,
+        venue_name: quote.venue_name.clone(),
+        time_zone: quote.time_zone.clone(),
+        starts_at: Timestamp::from_micros(quote.starts_at_us),
+    };
+    Ok(Offer { terms, places, lines, total })
+}

@@ -1,0 +1,18 @@
+//! Due work: sagas to go on with.
+
+use std::{sync::Arc, time::Duration};
+
+use kernel::Failure;
+use platform::Tasks;
+use tokio::sync::Notify;
+
+use crate::{app::App, ops};
+
+/// Goes on with due bookings, for as long as the service runs.
+pub(crate) fn resume_sagas(app: Arc<App>, tasks: &Tasks) {
+    let period = Duration::from_millis(app.config.resume_period_ms);
+    tasks.every("resume_sagas", period, Arc::new(Notify::new()), move || {
+        let app = app.clone();
+        async move { ops::resume_sagas(&app).await.map_err(Failure::from) }
+    });
+}

@@ -1,0 +1,1 @@
+//! Whole sagas against services that can be made to fail.
