@@ -126,7 +126,10 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let relay_metrics = metrics.clone();
     Ok(Unit::new(NAME, metrics, tasks)
         .grpc(Routes::new(AuthServiceServer::new(api)))
-        .task(move |tasks| outbox.relay(deps.db, deps.bus, &relay_metrics, &tasks))
+        .task(move |tasks| {
+            platform::housekeeping(deps.db.clone(), deps.clock, &tasks);
+            outbox.relay(deps.db, deps.bus, &relay_metrics, &tasks);
+        })
         .task(move |tasks| start_due_work(&app, &tasks)))
 }
 
