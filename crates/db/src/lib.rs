@@ -1,9 +1,5 @@
-//! One SQL facade over PostgreSQL and SQLite: `write`, `read`, migrations, group commit,
-//! [`Coalescer`].
-//!
-//! A transaction runs to its end or rolls back however its caller is dropped: its body never lives
-//! in the caller's future. This crate knows nothing of services, and is the only one that knows the
-//! drivers.
+#![doc = include_str!("../README.md")]
+//! The facade itself: opening, transactions, closing.
 
 mod coalescer;
 mod error;

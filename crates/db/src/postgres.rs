@@ -17,6 +17,8 @@ use crate::{Body, Error, Settings, Tx, stats::Counters, tx::Inner};
 /// How often a transaction that lost against another is run in all.
 const MAX_TRIES: u32 = 8;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// After how long a server that no longer answers the network counts as gone.
+const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body awaits nothing but its transaction, so this only ever ends a session whose process hangs.
 const IDLE_IN_TRANSACTION_MS: u64 = 60_000;
 const MAX_CREATE_TRIES: u32 = 20;
@@ -45,11 +47,13 @@ impl Mode {
 
 impl Postgres {
     pub(crate) async fn open(settings: &Settings, counters: Arc<Counters>) -> Result<Self, Error> {
-        let mut config: Config = settings.url.expose().parse().map_err(|error| {
-            // The parser's own text may quote the password.
-            tracing::debug!(%error, "postgres url refused");
-            Error::Unavailable("the postgres url can't be understood".to_owned())
-        })?;
+        // The parser's own text may quote the password.
+        let not_understood = "the postgres url can't be understood";
+        let mut config: Config = settings
+            .url
+            .expose()
+            .parse()
+            .map_err(|_| Error::Unavailable(not_understood.to_owned()))?;
         let timeout_ms = settings.statement_timeout_ms;
         let options = format!(
             "{} -c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} \
@@ -59,6 +63,9 @@ impl Postgres {
         config.options(options.trim_start());
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(DEAD_PEER_TIMEOUT).keepalives_idle(DEAD_PEER_TIMEOUT);
         }
         let manager = Manager::from_config(
             config.clone(),

@@ -127,8 +127,7 @@ macro_rules! from_cell {
     )*};
 }
 
-// SQLite knows integers, floats, text and blobs; the other types are read from what they are stored
-// as.
+// SQLite knows integers, floats, text and blobs; the other types are read from those.
 from_cell! {
     i64: Cell::I64(value) => Some(value);
     i32: Cell::I64(value) => value.try_into().ok();
@@ -137,7 +136,7 @@ from_cell! {
     bool: Cell::Bool(value) => Some(value), Cell::I64(0) => Some(false), Cell::I64(1) => Some(true);
     String: Cell::Text(text) | Cell::Json(text) => Some(text.to_owned());
     Uuid: Cell::Uuid(uuid) => Some(uuid), Cell::Bytes(bytes) => Uuid::from_slice(bytes).ok();
-    Timestamp: Cell::Time(at) => Some(at), Cell::I64(micros) => Some(Timestamp::from_micros(micros));
+    Timestamp: Cell::Time(at) => Some(at), Cell::I64(us) => Some(Timestamp::from_micros(us));
     serde_json::Value: Cell::Json(text) | Cell::Text(text) => serde_json::from_str(text).ok();
     Vec<u8>: Cell::Bytes(bytes) => Some(bytes.to_vec());
 }

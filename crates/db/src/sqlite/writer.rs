@@ -62,6 +62,8 @@ pub(super) struct Writer {
     tx: Tx,
     queue: mpsc::Receiver<Message>,
     counters: Arc<Counters>,
+    /// Who waits for the end. Last, so that it is told after `tx` has closed the file.
+    closed: Option<oneshot::Sender<()>>,
 }
 
 impl Writer {
@@ -72,7 +74,7 @@ impl Writer {
         counters: Arc<Counters>,
     ) -> Result<mpsc::Sender<Message>, Error> {
         let (sender, queue) = mpsc::channel(max_waiting.max(1));
-        let mut writer = Self { tx, queue, counters };
+        let mut writer = Self { tx, queue, counters, closed: None };
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || writer.work())
@@ -96,12 +98,13 @@ impl Writer {
                     Message::Close(closed) => {
                         self.commit(&mut batch);
                         self.queue.close();
-                        self.finish(closed);
+                        self.closed = Some(closed);
                     }
                 }
             }
             self.commit(&mut batch);
         }
+        self.optimize();
     }
 
     /// Commits `jobs` in one transaction and answers them all.
@@ -173,14 +176,13 @@ impl Writer {
         Ok(kept)
     }
 
-    /// Leaves the planner's statistics fresh and the file closed.
-    fn finish(&mut self, closed: oneshot::Sender<()>) {
+    /// Leaves the planner's statistics fresh.
+    fn optimize(&mut self) {
         if let Ok(lite) = lite(&mut self.tx)
             && let Err(error) = lite.connection.execute_batch("PRAGMA optimize")
         {
             tracing::debug!(%error, "sqlite could not be optimized");
         }
-        drop(closed);
     }
 }
 

@@ -1,6 +1,12 @@
 //! The facade's promises, each tested on both engines.
 
 #[cfg(test)]
+mod cancellation;
+#[cfg(test)]
+mod coalescing;
+#[cfg(test)]
+mod migrating;
+#[cfg(test)]
 mod transactions;
 #[cfg(test)]
 mod types;

@@ -7,7 +7,7 @@ use std::sync::{
 
 use db::{Db, Engine, Error, Migration, Migrations, Settings, Sql};
 use testkit::databases;
-use tokio::sync::Barrier;
+use tokio::{sync::Barrier, task::JoinSet};
 
 pub(crate) static TABLES: Migrations = Migrations {
     owner: "test",
@@ -81,9 +81,10 @@ async fn a_body_that_fails_or_panics_takes_no_neighbour_along() {
     const CALLERS: i64 = 80;
     for test in databases(&[&TABLES]).await {
         let barrier = Arc::new(Barrier::new(CALLERS as usize));
-        let callers = (0..CALLERS).map(|id| {
+        let mut callers = JoinSet::new();
+        for id in 0..CALLERS {
             let (db, barrier) = (test.db.clone(), Arc::clone(&barrier));
-            tokio::spawn(async move {
+            callers.spawn(async move {
                 barrier.wait().await;
                 let written = db.write(move |tx| {
                     Box::pin(async move {
@@ -99,11 +100,10 @@ async fn a_body_that_fails_or_panics_takes_no_neighbour_along() {
                     })
                 });
                 (id, written.await)
-            })
-        });
+            });
+        }
         let engine = test.engine();
-        for caller in callers.collect::<Vec<_>>() {
-            let (id, result) = caller.await.expect("an answer");
+        for (id, result) in callers.join_all().await {
             match (id % 4, result) {
                 (0, Ok(())) | (1, Err(Error::Timeout)) => {}
                 (2, Err(Error::Unique { constraint })) => assert_eq!(constraint, "entries_pkey"),
@@ -223,7 +223,7 @@ async fn a_transaction_that_lost_is_run_again() {
         let transfer = |first: i64, second: i64| {
             let (db, runs, barrier) =
                 (test.db.clone(), Arc::clone(&runs), Arc::clone(&both_hold_one));
-            tokio::spawn(async move {
+            async move {
                 db.write::<_, Error, _>(move |tx| {
                     let (runs, barrier) = (Arc::clone(&runs), Arc::clone(&barrier));
                     Box::pin(async move {
@@ -236,10 +236,10 @@ async fn a_transaction_that_lost_is_run_again() {
                     })
                 })
                 .await
-            })
+            }
         };
         let (one, two) = tokio::join!(transfer(1, 2), transfer(2, 1));
-        assert!(one.expect("ran").is_ok() && two.expect("ran").is_ok(), "{}", test.engine());
+        assert!(one.is_ok() && two.is_ok(), "{}: {one:?}, {two:?}", test.engine());
         assert_eq!(count(&test.db, "select sum(n) from counters").await, 4, "{}", test.engine());
         assert_eq!(test.db.stats().retries > 0, postgres, "{:?}", test.db.stats());
     }
