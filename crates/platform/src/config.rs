@@ -1,11 +1,13 @@
-//! Configuration: one typed tree from defaults, `boxoffice.toml`, `BOXOFFICE__…` variables and flags, in this order.
+//! Configuration: one typed tree from defaults, `boxoffice.toml`, `BOXOFFICE__…` variables and
+//! flags, in this order.
 
 use std::{ffi::OsString, path::Path};
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-/// What the names of our environment variables begin with; `__` stands between sections and keys, `_` for `-`.
+/// What the names of our environment variables begin with; `__` stands between sections and keys,
+/// `_` for `-`.
 const PREFIX: &str = "BOXOFFICE__";
 
 /// A configuration that can't be used.
@@ -29,7 +31,8 @@ pub enum ConfigError {
     },
 }
 
-/// The configuration tree while it is put together: sections of keys. An empty text stands for "not set".
+/// The configuration tree while it is put together: sections of keys. An empty text stands for "not
+/// set".
 #[derive(Debug, Clone, Default)]
 pub struct Tree(Table);
 
@@ -40,8 +43,8 @@ impl Tree {
         Self::default()
     }
 
-    /// Adds a section with its defaults, from the text of the service's `config.toml`. Only keys that stand in defaults
-    /// exist; to set any other is an error.
+    /// Adds a section with its defaults, from the text of the service's `config.toml`. Only keys
+    /// that stand in defaults exist; to set any other is an error.
     ///
     /// # Errors
     /// If the text is not TOML.
@@ -176,7 +179,8 @@ fn fit(default: &Value, value: Value) -> Result<Value, String> {
     }
 }
 
-/// The value that a variable or a flag spells, of the type that the default has: texts as they are, all else as in TOML.
+/// The value that a variable or a flag spells, of the type that the default has: texts as they are,
+/// all else as in TOML.
 fn parse(default: &Value, text: &str) -> Result<Value, String> {
     if default.is_str() {
         return Ok(Value::String(text.to_owned()));
@@ -189,7 +193,8 @@ fn parse(default: &Value, text: &str) -> Result<Value, String> {
     fit(default, table.remove("value").ok_or_else(unreadable)?)
 }
 
-/// The key of `table` that `name` means: case and the kind of dash don't matter, as variables have neither.
+/// The key of `table` that `name` means: case and the kind of dash don't matter, as variables have
+/// neither.
 fn existing(table: &Table, name: &str) -> Result<String, String> {
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let wanted = plain(name);
@@ -226,8 +231,8 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
-fn wrong(key: &str, detail: impl ToString) -> ConfigError {
-    ConfigError::Key { key: key.to_owned(), detail: detail.to_string() }
+fn wrong(key: &str, detail: impl Into<String>) -> ConfigError {
+    ConfigError::Key { key: key.to_owned(), detail: detail.into() }
 }
 
 /// TOML's errors are drawings of several lines; where and what fits one.

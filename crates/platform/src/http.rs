@@ -1,4 +1,5 @@
-//! HTTP faces: RFC 9457 problems, extractors that answer them, and the faces that every service has.
+//! HTTP faces: RFC 9457 problems, extractors that answer them, and the faces that every service
+//! has.
 
 mod extract;
 mod faces;

@@ -3,7 +3,8 @@
 use db::{Tx, Value};
 use kernel::{MessageId, Timestamp};
 
-/// Notes that `consumer` handles message `id` in this transaction; `false` if it has done so before, and there is nothing to do.
+/// Notes that `consumer` handles message `id` in this transaction; `false` if it has done so
+/// before, and there is nothing to do.
 ///
 /// # Errors
 /// Why the database refused.
@@ -17,7 +18,8 @@ pub async fn first_time(
     Ok(tx.execute(NOTE, &[id.into(), consumer.into()]).await? == 1)
 }
 
-/// Forgets up to `limit` messages that were made before `older_than`, the oldest first; answers how many.
+/// Forgets up to `limit` messages that were made before `older_than`, the oldest first; answers how
+/// many.
 ///
 /// # Errors
 /// Why the database refused.
@@ -31,4 +33,72 @@ pub async fn prune(tx: &mut Tx, older_than: Timestamp, limit: u32) -> Result<u64
 fn first_id(at: Timestamp) -> uuid::Uuid {
     let millis = u64::try_from(at.micros().div_euclid(1_000)).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use db::{Db, Error, Migration, Migrations};
+    use testkit::SeededIds;
+
+    use super::*;
+    use crate::MIGRATIONS;
+
+    const EFFECT: &[Migration] =
+        &[Migration { name: "0001_effect", sql: "create table effect (name text not null)" }];
+    const EFFECTS: Migrations = Migrations { owner: "test", postgres: EFFECT, sqlite: EFFECT };
+
+    /// A consumer's effect, with its guard or, as a twin, without.
+    async fn consume(db: &Db, consumer: &'static str, id: MessageId, guarded: bool) {
+        let done = db.write(move |tx| {
+            Box::pin(async move {
+                if first_time(tx, consumer, id).await? || !guarded {
+                    tx.execute("insert into effect (name) values ($1)", &[consumer.into()]).await?;
+                }
+                Ok(())
+            })
+        });
+        Result::<(), Error>::unwrap(done.await);
+    }
+
+    async fn count(db: &Db, sql: &'static str) -> i64 {
+        let read = db.read(move |tx| Box::pin(async move { tx.query_one(sql, &[]).await?.get(0) }));
+        Result::<i64, Error>::unwrap(read.await)
+    }
+
+    #[tokio::test]
+    async fn an_event_that_comes_again_has_its_effect_once_per_consumer() {
+        for test in testkit::databases(&[&MIGRATIONS, &EFFECTS]).await {
+            let id = MessageId::new(&SeededIds::new(1), Timestamp::from_seconds(1_800_000_000));
+            let effects = "select count(*) from effect";
+            let at_once = (0..8).map(|_| consume(&test.db, "mail", id, true));
+            futures_util::future::join_all(at_once).await;
+            assert_eq!(count(&test.db, effects).await, 1, "{}", test.engine());
+            consume(&test.db, "seats", id, true).await;
+            assert_eq!(count(&test.db, effects).await, 2, "another consumer has its own");
+            for _ in 0..2 {
+                consume(&test.db, "mail", id, false).await;
+            }
+            assert_eq!(count(&test.db, effects).await, 4, "without its guard it doubles");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_old_messages_are_forgotten_the_oldest_first() {
+        for test in testkit::databases(&[&MIGRATIONS, &EFFECTS]).await {
+            let (ids, start) = (SeededIds::new(2), Timestamp::from_seconds(1_800_000_000));
+            for minute in 0..10 {
+                let at = start.plus(Duration::from_secs(60 * minute));
+                consume(&test.db, "mail", MessageId::new(&ids, at), true).await;
+            }
+            let limit = start.plus(Duration::from_secs(60 * 5));
+            for (expected, left) in [(3, 7), (2, 5), (0, 5)] {
+                let pruned = test.db.write(move |tx| Box::pin(prune(tx, limit, 3)));
+                assert_eq!(Result::<u64, Error>::unwrap(pruned.await), expected);
+                let entries = count(&test.db, "select count(*) from boxoffice_inbox").await;
+                assert_eq!(entries, left, "{}", test.engine());
+            }
+        }
+    }
 }

@@ -1,5 +1,4 @@
-//! The rest of the outside: configuration, telemetry, lifecycle, HTTP faces, key-value parts, the event log, outbox, inbox,
-//! idempotency records and tokens. Holds no decision of any service.
+#![doc = include_str!("../README.md")]
 
 pub mod bus;
 pub mod config;

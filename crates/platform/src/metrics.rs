@@ -15,7 +15,8 @@ impl Metrics {
         Self(Arc::new(Mutex::new(Registry::default())))
     }
 
-    /// Registers a metric under its full name (`booking_saga_steps`; counters get `_total` by themselves) and gives it back.
+    /// Registers a metric under its full name (`booking_saga_steps`; counters get `_total` by
+    /// themselves) and gives it back.
     pub fn register<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
         let mut registry = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         registry.register(name, help, metric.clone());

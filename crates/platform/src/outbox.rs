@@ -1,6 +1,9 @@
-//! The transactional outbox: events are written beside the state, and relayed to the event log by a task.
+//! The transactional outbox: events are written beside the state, and relayed to the event log by a
+//! task.
 
 mod relay;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -25,8 +28,8 @@ impl Outbox {
         Self { wake: Arc::new(Notify::new()) }
     }
 
-    /// Writes events in the transaction of the change that they tell about. Order is kept per key where the transaction holds
-    /// the aggregate's row before it appends.
+    /// Writes events in the transaction of the change that they tell about. Order is kept per key
+    /// where the transaction holds the aggregate's row before it appends.
     ///
     /// # Errors
     /// Why the database refused.
@@ -41,13 +44,14 @@ impl Outbox {
         Ok(())
     }
 
-    /// Has the relay look at once; call it after the transaction has committed. Forgetting it costs latency, never an event.
+    /// Has the relay look at once; call it after the transaction has committed. Forgetting it costs
+    /// latency, never an event.
     pub fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Starts the relay: rows go to the bus in order, and are removed once the bus has them. At least once. Any number of
-    /// replicas may run it.
+    /// Starts the relay: rows go to the bus in order, and are removed once the bus has them. At
+    /// least once. Any number of replicas may run it.
     pub fn relay(&self, db: Db, bus: Bus, metrics: &Metrics, tasks: &Tasks) {
         relay::start(self.wake.clone(), db, bus, metrics, tasks);
     }
@@ -59,7 +63,8 @@ impl Default for Outbox {
     }
 }
 
-/// On PostgreSQL one statement for all rows, numbered in their order; on SQLite one statement a row.
+/// On PostgreSQL one statement for all rows, numbered in their order; on SQLite one statement a
+/// row.
 const APPEND: Sql = Sql::split(
     "insert into boxoffice_outbox (id, topic, key, kind, source, at, correlation_id, content)
      select id, topic, key, kind, source, at, correlation_id, content

@@ -1,4 +1,5 @@
-//! Tracked tasks: what shutdown waits for, and what a caller that leaves must not stop. The one home of spawning.
+//! Tracked tasks: what shutdown waits for, and what a caller that leaves must not stop. The one
+//! home of spawning.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -40,7 +41,8 @@ impl Tasks {
         Self::default()
     }
 
-    /// Shows `task_failures_total` and `task_panics_total` among a service's metrics. [`crate::Unit::new`] does it.
+    /// Shows `task_failures_total` and `task_panics_total` among a service's metrics.
+    /// [`crate::Unit::new`] does it.
     pub fn register(&self, metrics: &Metrics) {
         let failures = "Runs of periodic work that failed.";
         metrics.register("task_failures", failures, self.failures.clone());
@@ -55,7 +57,8 @@ impl Tasks {
         });
     }
 
-    /// Runs `work` to its end in a task of its own, also when the caller of `finish` is dropped. Verbs that write run in here.
+    /// Runs `work` to its end in a task of its own, also when the caller of `finish` is dropped.
+    /// Verbs that write run in here.
     ///
     /// # Errors
     /// An internal failure if `work` panics.
@@ -75,8 +78,9 @@ impl Tasks {
         }
     }
 
-    /// Runs `due` now, every `period`, and at once when `wake` is notified, until stopping; at once again while it answers
-    /// `true` (there is more). An error is logged, counted, and waited out with back-off, wake or no wake.
+    /// Runs `due` now, every `period`, and at once when `wake` is notified, until stopping; at once
+    /// again while it answers `true` (there is more). An error is logged, counted, and waited out
+    /// with back-off, wake or no wake.
     pub fn every<F, Fut>(&self, name: &'static str, period: Duration, wake: Arc<Notify>, due: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -122,7 +126,8 @@ impl Tasks {
         self.stopping.clone()
     }
 
-    /// Tells all tasks to stop and waits for them, at most `limit`; answers how many were still running.
+    /// Tells all tasks to stop and waits for them, at most `limit`; answers how many were still
+    /// running.
     pub async fn stop(&self, limit: Duration) -> usize {
         self.stopping.cancel();
         self.tracker.close();

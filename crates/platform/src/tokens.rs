@@ -1,4 +1,5 @@
-//! Tokens: EdDSA access tokens (RFC 7519, RFC 8037) that name the caller, and sealed tokens between services.
+//! Tokens: EdDSA access tokens (RFC 7519, RFC 8037) that name the caller, and sealed tokens between
+//! services.
 
 mod seal;
 mod verifier;

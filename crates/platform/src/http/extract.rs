@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{PAYLOAD_TOO_LARGE, Problem, UNSUPPORTED_MEDIA_TYPE};
 
-/// A JSON body, or a clear problem: 415 without JSON's content type, 400 where it is no JSON, 413 where it is too long, 422
-/// where a field is missing, unknown or of the wrong type.
+/// A JSON body, or a clear problem: 415 without JSON's content type, 400 where it is no JSON, 413
+/// where it is too long, 422 where a field is missing, unknown or of the wrong type.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -133,7 +133,8 @@ fn wrong_name(name: Option<&&str>) -> Failure {
     Failure::invalid(*name.unwrap_or(&"path"), "is not valid")
 }
 
-/// What serde says of a field, with the field's own path: of a missing one serde names only where it is missing.
+/// What serde says of a field, with the field's own path: of a missing one serde names only where
+/// it is missing.
 fn wrong_field(path: &str, said: &str) -> Failure {
     let said = said.rsplit_once(" at line ").map_or(said, |(said, _)| said);
     let named = said.split('`').nth(1);

@@ -25,7 +25,6 @@ struct Faces {
 }
 
 /// `/health` (alive), `/ready` (truthful: asks the probes), `/metrics`.
-#[must_use]
 pub fn faces(unit: &Unit) -> Router {
     let faces = Arc::new(Faces {
         name: unit.name,
@@ -40,7 +39,8 @@ pub fn faces(unit: &Unit) -> Router {
         .with_state(faces)
 }
 
-/// Ready if every part answers in time and the service is not about to stop. Which part is down is told, why is logged.
+/// Ready if every part answers in time and the service is not about to stop. Which part is down is
+/// told, why is logged.
 async fn ready(State(faces): State<Arc<Faces>>) -> impl IntoResponse {
     let asked = faces.probes.iter().map(async |(part, probe)| {
         let up = match tokio::time::timeout(PROBE_LIMIT, probe()).await {

@@ -1,12 +1,14 @@
 //! Failures as HTTP answers: RFC 9457 problems, and the one mapping of codes to statuses.
 
+use std::collections::BTreeMap;
+
 use axum::{
     body::Body,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use kernel::{Code, Failure};
-use serde_json::json;
+use serde::Serialize;
 
 use super::stack::CORRELATION;
 
@@ -22,7 +24,8 @@ const FAULT: &str = "something went wrong on our side";
 /// What is said where a part is down.
 const DOWN: &str = "temporarily unavailable, try again";
 
-/// A failure as `application/problem+json` (RFC 9457) with `code`, `detail`, `correlation_id` and field errors.
+/// A failure as `application/problem+json` (RFC 9457) with `code`, `detail`, `correlation_id` and
+/// field errors.
 #[derive(Debug)]
 pub struct Problem(pub Failure);
 
@@ -61,26 +64,43 @@ impl IntoResponse for Problem {
     }
 }
 
+/// The members of RFC 9457, and ours.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlation_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Wrong<'a>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    metadata: &'a BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Wrong<'a> {
+    field: &'a str,
+    detail: &'a str,
+}
+
 fn body(failure: &Failure, status: StatusCode) -> Vec<u8> {
-    let mut body = json!({
-        "type": format!("urn:boxoffice:problem:{}", failure.reason),
-        "title": failure.reason.replace('_', " ").to_lowercase(),
-        "status": status.as_u16(),
-        "code": failure.reason,
-        "detail": told(failure),
-    });
-    if let Ok(id) = CORRELATION.try_with(ToString::to_string) {
-        body["correlation_id"] = id.into();
-    }
-    if !failure.fields.is_empty() {
-        let fields = failure.fields.iter();
-        let errors = fields.map(|error| json!({ "field": error.field, "detail": error.detail }));
-        body["errors"] = errors.collect();
-    }
-    if !failure.metadata.is_empty() {
-        body["metadata"] = json!(failure.metadata);
-    }
-    body.to_string().into_bytes()
+    let fields = failure.fields.iter();
+    let errors = fields.map(|error| Wrong { field: &error.field, detail: &error.detail });
+    let document = Document {
+        r#type: format!("urn:boxoffice:problem:{}", failure.reason),
+        title: failure.reason.replace('_', " ").to_lowercase(),
+        status: status.as_u16(),
+        code: &failure.reason,
+        detail: told(failure),
+        correlation_id: CORRELATION.try_with(ToString::to_string).ok(),
+        errors: errors.collect(),
+        metadata: &failure.metadata,
+    };
+    // Texts and numbers always have a JSON form.
+    serde_json::to_vec(&document).unwrap_or_default()
 }
 
 /// What the client is told: never an internal text. That goes to the log.

@@ -29,8 +29,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const MAX_FAILED_ACCEPTS: u32 = 600;
 
-/// Serves `router` on `listener` until `stop`, then lets requests under way finish, and cuts what takes too long. Handlers
-/// find the client's address as [`ConnectInfo`]. Speaks HTTP/1.1, with upgrades.
+/// Serves `router` on `listener` until `stop`, then lets requests under way finish, and cuts what
+/// takes too long. Handlers find the client's address as [`ConnectInfo`]. Speaks HTTP/1.1, with
+/// upgrades.
 ///
 /// # Errors
 /// If the listener fails.

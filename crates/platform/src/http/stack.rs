@@ -1,4 +1,5 @@
-//! What is wrapped around every route: correlation id, trace span, time limit, panics caught, metrics, problems.
+//! What is wrapped around every route: correlation id, trace span, time limit, panics caught,
+//! metrics, problems.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -40,8 +41,8 @@ tokio::task_local! {
     pub(super) static CORRELATION: Arc<str>;
 }
 
-/// The correlation id of a request: the client's `X-Correlation-ID` if it is sane, else a new one. An [`axum::Extension`] of
-/// every request that passed the stack.
+/// The correlation id of a request: the client's `X-Correlation-ID` if it is sane, else a new one.
+/// An [`axum::Extension`] of every request that passed the stack.
 #[derive(Debug, Clone)]
 pub struct CorrelationId(pub Arc<str>);
 
@@ -67,9 +68,9 @@ struct DurationLabels {
     route: String,
 }
 
-/// Wraps routes in what every HTTP face has: correlation id in and out, trace span, body limit, time limit, panics caught,
-/// request metrics, 404 and 405 as problems. Once per service, as it registers metrics; with the faces merged in before.
-#[must_use]
+/// Wraps routes in what every HTTP face has: correlation id in and out, trace span, body limit,
+/// time limit, panics caught, request metrics, 404 and 405 as problems. Once per service, as it
+/// registers metrics; with the faces merged in before.
 pub fn stack(router: Router, unit: &Unit) -> Router {
     let seen = Seen {
         requests: Family::default(),
@@ -137,7 +138,8 @@ async fn answer(request: Request, next: Next) -> Response {
     }
 }
 
-/// Refusals that the router made by itself have no body, or one of plain words; they become problems.
+/// Refusals that the router made by itself have no body, or one of plain words; they become
+/// problems.
 fn as_problem(response: Response) -> Response {
     let kind = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if !kind.is_none_or(|kind| kind.starts_with(b"text/plain")) {

@@ -382,7 +382,8 @@ async fn an_upgraded_connection_outlives_the_request() {
         head.push(client.read_u8().await.unwrap());
     }
     assert!(head.starts_with(b"HTTP/1.1 101"));
-    // One text frame "hi", masked with zeros, and its echo without mask; the stop does not wait for it.
+    // One text frame "hi", masked with zeros, and its echo without mask; the stop does not wait for
+    // it.
     stop.cancel();
     end.await.unwrap();
     client.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();

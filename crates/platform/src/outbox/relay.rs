@@ -1,7 +1,8 @@
 //! The relay: hands outbox rows to the event log in order, and deletes those that the log has.
 //!
-//! Rows are deleted only after the log has them, and the oldest go first, so two relays at once would do no harm: the log
-//! passes over ids that it has, and each event's first appearance stays in order. A lease saves the double work.
+//! Rows are deleted only after the log has them, and the oldest go first, so two relays at once
+//! would do no harm: the log passes over ids that it has, and each event's first appearance stays
+//! in order. A lease saves the double work.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,34 +24,19 @@ const BATCH: i64 = 500;
 
 /// Starts the relay of `db` to `bus`.
 pub(super) fn start(wake: Arc<Notify>, db: Db, bus: Bus, metrics: &Metrics, tasks: &Tasks) {
-    let relay = Relay {
-        db,
-        bus,
-        holder: SystemIds.uuid(Timestamp::EPOCH),
-        published: Counter::default(),
-        failures: Counter::default(),
-        pending: Gauge::default(),
-    };
-    let counted = "Events that were handed to the event log.";
-    metrics.register("outbox_published", counted, relay.published.clone());
-    metrics.register("outbox_failures", "Failed tries to relay.", relay.failures.clone());
-    metrics.register("outbox_pending", "Events that wait, as last seen.", relay.pending.clone());
-    let relay = Arc::new(relay);
+    let relay = Arc::new(Relay::new(db, bus, metrics));
     tasks.every("outbox relay", PERIOD, wake, move || {
         let relay = relay.clone();
         async move {
-            let result = relay.drain().await;
-            if result.is_err() {
-                relay.failures.inc();
-            }
-            result
+            relay.drain().await?;
+            Ok(false)
         }
     });
 }
 
-struct Relay {
+pub(super) struct Relay {
     db: Db,
-    bus: Bus,
+    pub(super) bus: Bus,
     /// Names this relay in the lease.
     holder: Uuid,
     published: Counter,
@@ -60,17 +46,41 @@ struct Relay {
 
 /// Rows on their way to the log.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     sequences: Vec<i64>,
-    events: Vec<Envelope>,
+    pub(super) events: Vec<Envelope>,
 }
 
 impl Relay {
-    /// Hands all rows to the log, batch after batch. Always `false`: nothing is left.
-    async fn drain(&self) -> Result<bool, Failure> {
+    pub(super) fn new(db: Db, bus: Bus, metrics: &Metrics) -> Self {
+        let published = metrics.register(
+            "outbox_published",
+            "Events that were handed to the event log.",
+            Counter::default(),
+        );
+        let failures =
+            metrics.register("outbox_failures", "Failed tries to relay.", Counter::default());
+        let pending = metrics.register(
+            "outbox_pending",
+            "Events that wait, as last seen; at most one batch.",
+            Gauge::default(),
+        );
+        Self { db, bus, holder: SystemIds.uuid(Timestamp::EPOCH), published, failures, pending }
+    }
+
+    /// Hands all rows to the log, batch after batch.
+    pub(super) async fn drain(&self) -> Result<(), Failure> {
+        let drained = self.try_drain().await;
+        if drained.is_err() {
+            self.failures.inc();
+        }
+        drained
+    }
+
+    async fn try_drain(&self) -> Result<(), Failure> {
         if !self.any().await? {
             self.pending.set(0);
-            return Ok(false);
+            return Ok(());
         }
         let mut batch = self.next(Vec::new()).await?;
         while !batch.events.is_empty() {
@@ -78,7 +88,7 @@ impl Relay {
             self.published.inc_by(batch.events.len().try_into().unwrap_or(u64::MAX));
             batch = self.next(batch.sequences).await?;
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Whether any row waits. Reads only, as most looks find nothing.
@@ -90,8 +100,9 @@ impl Relay {
         Ok(any.await?.is_some())
     }
 
-    /// Deletes the rows that the log has, and reads the next ones: one transaction a batch. Empty if another relay is at it.
-    async fn next(&self, done: Vec<i64>) -> Result<Batch, Failure> {
+    /// Deletes the rows that the log has, and reads the next ones: one transaction a batch. Empty
+    /// if another relay is at it.
+    pub(super) async fn next(&self, done: Vec<i64>) -> Result<Batch, Failure> {
         let holder = self.holder;
         let rows = self
             .db
@@ -130,7 +141,8 @@ async fn advance(tx: &mut Tx, holder: Uuid, done: Vec<i64>) -> Result<Vec<Row>, 
     Ok(rows)
 }
 
-/// Takes or renews the lease, by the database's clock; `false` if another relay has it. A SQLite file has one process.
+/// Takes or renews the lease, by the database's clock; `false` if another relay has it. A SQLite
+/// file has one process.
 async fn take_lease(tx: &mut Tx, holder: Uuid) -> Result<bool, db::Error> {
     const TAKE: &str = "insert into boxoffice_lease (name, holder, expires_at)
         values ('outbox', $1, clock_timestamp() + interval '5 seconds')

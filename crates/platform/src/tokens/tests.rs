@@ -191,7 +191,8 @@ async fn keys_are_fetched_when_unknown_but_never_at_a_strangers_pace() {
     assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
     assert_eq!(issuer.asked.load(Ordering::SeqCst), 2, "callers that meet share one fetch");
 
-    // A withdrawn key is not trusted for longer than keys are kept, not even where its tokens are remembered.
+    // A withdrawn key is not trusted for longer than keys are kept, not even where its tokens are
+    // remembered.
     issuer.publish(&[&new]);
     issuer.clock.advance(Duration::from_secs(601));
     let fresh = new.sign(&claims, now.plus(Duration::from_secs(1))).unwrap();

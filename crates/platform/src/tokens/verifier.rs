@@ -1,4 +1,5 @@
-//! Verifies access tokens: signature, algorithm, issuer and time, with keys that are fetched from the issuer.
+//! Verifies access tokens: signature, algorithm, issuer and time, with keys that are fetched from
+//! the issuer.
 
 use std::{
     collections::HashMap,
@@ -34,8 +35,8 @@ const CLOCK_SKEW: Duration = Duration::from_secs(60);
 pub type KeySource =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<String, Failure>> + Send>> + Send + Sync>;
 
-/// Verifies access tokens with the issuer's public keys, which it fetches when it meets an unknown key id (at most once a
-/// few seconds, one fetch at a time). Cheap to clone.
+/// Verifies access tokens with the issuer's public keys, which it fetches when it meets an unknown
+/// key id (at most once a few seconds, one fetch at a time). Cheap to clone.
 #[derive(Clone)]
 pub struct Verifier(Arc<Inner>);
 
@@ -122,7 +123,8 @@ impl Verifier {
         Ok(claims)
     }
 
-    /// Verifies the bearer token of an `Authorization` header's value; no header is [`Caller::Anonymous`].
+    /// Verifies the bearer token of an `Authorization` header's value; no header is
+    /// [`Caller::Anonymous`].
     ///
     /// # Errors
     /// As [`Verifier::verify`], and if the header is no bearer token.
@@ -163,7 +165,7 @@ impl Inner {
         };
         match (known, fetched) {
             (Some(key), Err(failure)) => {
-                tracing::warn!(%failure, "token keys can't be fetched again, the old ones are used");
+                tracing::warn!(%failure, "token keys not fetched, old ones used");
                 Ok(key)
             }
             (None, Err(failure)) => Err(failure),

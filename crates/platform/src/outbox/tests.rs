@@ -1,0 +1,208 @@
+//! The outbox on both engines: no event lost, none told before it is true, order kept per key.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use db::{Db, Engine, Error};
+use kernel::{Failure, MessageId, Timestamp};
+use testkit::{SeededIds, TestDb};
+use tokio::sync::watch;
+
+use super::{relay::Relay, *};
+use crate::{MIGRATIONS, bus::BOOKING_EVENTS};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// `count` events over seven keys, each telling its position.
+fn events(ids: &SeededIds, count: u32) -> Vec<Envelope> {
+    let event = |position: u32| Envelope {
+        id: MessageId::new(ids, NOW),
+        topic: BOOKING_EVENTS.into(),
+        key: format!("booking-{}", position % 7),
+        kind: "booking.confirmed".into(),
+        source: "booking".into(),
+        at: NOW.plus(Duration::from_micros(position.into())),
+        correlation_id: "request-1".into(),
+        content: serde_json::json!({ "position": position, "name": "Zoë 🎭 \"x\"\n" }),
+    };
+    (0..count).map(event).collect()
+}
+
+async fn append(outbox: &Outbox, db: &Db, events: &[Envelope]) {
+    let (own, events) = (outbox.clone(), events.to_vec());
+    let written = db.write(move |tx| {
+        let (own, events) = (own.clone(), events.clone());
+        Box::pin(async move { own.append(tx, &events).await })
+    });
+    Result::<(), Error>::unwrap(written.await);
+    outbox.wake();
+}
+
+async fn number(db: &Db, sql: &'static str) -> i64 {
+    let read = db.read(move |tx| Box::pin(async move { tx.query_one(sql, &[]).await?.get(0) }));
+    Result::<i64, Error>::unwrap(read.await)
+}
+
+async fn pending(db: &Db) -> i64 {
+    number(db, "select count(*) from boxoffice_outbox").await
+}
+
+/// A bus, and what a consumer of it has got so far.
+struct Log {
+    bus: Bus,
+    got: Arc<Mutex<Vec<crate::bus::Delivery>>>,
+    count: watch::Receiver<usize>,
+    tasks: Tasks,
+    test: TestDb,
+}
+
+impl Log {
+    async fn open() -> Self {
+        let (test, tasks) = (testkit::sqlite(&[]).await, Tasks::new());
+        let bus = Bus::memory(test.db.clone(), tasks.clone()).await.unwrap();
+        let got: Arc<Mutex<Vec<crate::bus::Delivery>>> = Arc::default();
+        let (counted, count) = watch::channel(0);
+        let (kept, counted) = (got.clone(), Arc::new(counted));
+        let handler: crate::bus::Handler = Arc::new(move |delivery| {
+            let mut kept = kept.lock().unwrap();
+            kept.push(delivery);
+            counted.send_replace(kept.len());
+            Box::pin(async { Ok(()) })
+        });
+        bus.consume("test", &[BOOKING_EVENTS], handler, &Metrics::new(), &tasks);
+        Self { bus, got, count, tasks, test }
+    }
+
+    /// Waits until everything has arrived, and checks that it came once and in order per key.
+    async fn has_all(&mut self, expected: &[Envelope]) {
+        let all = self.count.wait_for(|count| *count >= expected.len());
+        tokio::time::timeout(Duration::from_secs(30), all).await.unwrap().unwrap();
+        let by_key = |events: Vec<(String, MessageId)>| {
+            let mut keys = BTreeMap::<_, Vec<_>>::new();
+            events.into_iter().for_each(|(key, id)| keys.entry(key).or_default().push(id));
+            keys
+        };
+        let got = self.got.lock().unwrap().iter().map(|got| (got.key.clone(), got.id)).collect();
+        let expected = expected.iter().map(|event| (event.key.clone(), event.id)).collect();
+        assert_eq!(by_key(got), by_key(expected));
+    }
+}
+
+#[tokio::test]
+async fn events_are_told_when_they_are_true_in_order_and_as_they_were_written() {
+    for test in testkit::databases(&[&MIGRATIONS]).await {
+        let (mut log, outbox, ids) = (Log::open().await, Outbox::new(), SeededIds::new(1));
+        let (metrics, tasks) = (Metrics::new(), Tasks::new());
+        let events = events(&ids, 1_203);
+        let (own, untrue) = (outbox.clone(), events.clone());
+        let rolled_back = test.db.write(move |tx| {
+            let (own, untrue) = (own.clone(), untrue.clone());
+            Box::pin(async move {
+                own.append(tx, &untrue).await?;
+                Err::<(), _>(Failure::internal("changed its mind"))
+            })
+        });
+        rolled_back.await.unwrap_err();
+        assert_eq!(pending(&test.db).await, 0);
+
+        append(&outbox, &test.db, &[]).await;
+        append(&outbox, &test.db, &events[..1_100]).await;
+        outbox.relay(test.db.clone(), log.bus.clone(), &metrics, &tasks);
+        for event in &events[1_100..] {
+            append(&outbox, &test.db, std::slice::from_ref(event)).await;
+        }
+        log.has_all(&events).await;
+        let first = log.got.lock().unwrap().iter().find(|got| got.id == events[0].id).cloned();
+        let first = first.unwrap();
+        assert_eq!((&first.content, first.at), (&events[0].content, events[0].at));
+        assert_eq!((&*first.correlation_id, &*first.source), ("request-1", "booking"));
+
+        assert_eq!(tasks.stop(Duration::from_secs(10)).await, 0, "{}", test.engine());
+        assert_eq!(pending(&test.db).await, 0);
+        let metrics = metrics.encode();
+        assert!(metrics.contains("outbox_published_total 1203\n"), "{metrics}");
+        assert!(
+            metrics.contains("outbox_pending 0\n") && metrics.contains("outbox_failures_total 0\n")
+        );
+        log.tasks.stop(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_crash_after_publishing_repeats_events_with_their_ids_and_loses_none() {
+    for test in testkit::databases(&[&MIGRATIONS]).await {
+        let (mut log, outbox) = (Log::open().await, Outbox::new());
+        let events = events(&SeededIds::new(2), 30);
+        append(&outbox, &test.db, &events).await;
+        let relay = || Relay::new(test.db.clone(), log.bus.clone(), &Metrics::new());
+
+        let crashing = relay();
+        let published = crashing.next(Vec::new()).await.unwrap();
+        log.bus.publish(&published.events).await.unwrap();
+        let next = relay();
+        if test.db.engine() == Engine::Postgres {
+            assert!(next.next(Vec::new()).await.unwrap().events.is_empty(), "the lease holds");
+            let expire = test.db.write(|tx| {
+                const EXPIRE: &str = "update boxoffice_lease set expires_at = '-infinity'";
+                Box::pin(async move { tx.execute(EXPIRE, &[]).await })
+            });
+            assert_eq!(Result::<u64, Error>::unwrap(expire.await), 1);
+        }
+        let again = next.next(Vec::new()).await.unwrap();
+        assert_eq!(
+            again.events, events,
+            "what was published and not deleted comes again, the same"
+        );
+        next.drain().await.unwrap();
+        assert_eq!(pending(&test.db).await, 0);
+        if test.db.engine() == Engine::Postgres {
+            let leases = number(&test.db, "select count(*) from boxoffice_lease").await;
+            assert_eq!(leases, 0, "an idle relay holds no lease");
+        }
+        log.has_all(&events).await;
+        log.tasks.stop(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn while_the_log_is_down_events_wait() {
+    for test in testkit::databases(&[&MIGRATIONS]).await {
+        let (outbox, events) = (Outbox::new(), events(&SeededIds::new(3), 5));
+        append(&outbox, &test.db, &events).await;
+        let (mut up, down) = (Log::open().await, Log::open().await);
+        down.test.db.close().await;
+        let metrics = Metrics::new();
+        let mut relay = Relay::new(test.db.clone(), down.bus.clone(), &metrics);
+        for _ in 0..3 {
+            relay.drain().await.unwrap_err();
+        }
+        assert_eq!(pending(&test.db).await, 5);
+        assert!(metrics.encode().contains("outbox_failures_total 3\n"));
+        relay.bus = up.bus.clone();
+        relay.drain().await.unwrap();
+        up.has_all(&events).await;
+        up.tasks.stop(Duration::from_secs(10)).await;
+        down.tasks.stop(Duration::from_secs(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn replicas_that_relay_at_once_lose_and_reorder_nothing() {
+    let test = testkit::postgres(&[&MIGRATIONS]).await;
+    let mut log = Log::open().await;
+    let (tasks, events) = (Tasks::new(), events(&SeededIds::new(4), 400));
+    let replicas = [Outbox::new(), Outbox::new(), Outbox::new()];
+    for outbox in &replicas {
+        outbox.relay(test.open_again().await, log.bus.clone(), &Metrics::new(), &tasks);
+    }
+    for (event, outbox) in events.iter().zip(replicas.iter().cycle()) {
+        append(outbox, &test.db, std::slice::from_ref(event)).await;
+    }
+    log.has_all(&events).await;
+    assert_eq!(tasks.stop(Duration::from_secs(10)).await, 0);
+    assert_eq!(pending(&test.db).await, 0);
+    log.tasks.stop(Duration::from_secs(10)).await;
+}
