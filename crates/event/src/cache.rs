@@ -3,7 +3,13 @@
 //! It shapes load and decides nothing. A change is forgotten here at once, and at the other
 //! replicas by a message; one that misses it shows the old event for the entry's time to live.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use db::Db;
@@ -43,13 +49,15 @@ pub(crate) struct Cache {
     kv: Kv,
     events: Moka<EventId, Arc<Event>>,
     plans: Moka<EventId, Arc<Plan>>,
+    /// Grows with whatever is forgotten, so that a read that was overtaken is made again.
+    forgotten: Arc<AtomicU64>,
 }
 
 impl Cache {
     pub(crate) fn new(db: Db, kv: Kv, limits: Limits) -> Self {
         let events = Moka::builder().max_capacity(limits.events).time_to_live(limits.ttl).build();
         let plans = Moka::builder().max_capacity(limits.plans).time_to_live(PLAN_TTL).build();
-        Self { db, kv, events, plans }
+        Self { db, kv, events, plans, forgotten: Arc::default() }
     }
 
     /// The published event. Callers that meet share one read.
@@ -58,9 +66,14 @@ impl Cache {
     /// [`Error::EventNotFound`] if there is none that is public, which is not remembered.
     pub(crate) async fn event(&self, id: EventId) -> Result<Arc<Event>, Error> {
         let load = async {
-            let found = self.db.read(move |tx| Box::pin(store::event(tx, id))).await?;
-            let event = found.filter(Event::is_public).ok_or(Error::EventNotFound)?;
-            Ok(Arc::new(event))
+            loop {
+                let before = self.forgotten.load(Ordering::SeqCst);
+                let found = self.db.read(move |tx| Box::pin(store::event(tx, id))).await?;
+                if self.forgotten.load(Ordering::SeqCst) == before {
+                    let event = found.filter(Event::is_public).ok_or(Error::EventNotFound)?;
+                    return Ok(Arc::new(event));
+                }
+            }
         };
         self.events.try_get_with(id, load).await.map_err(|error: Arc<Error>| (*error).clone())
     }
@@ -79,7 +92,12 @@ impl Cache {
 
     /// Forgets an event that has changed, here and at the other replicas.
     pub(crate) async fn forget(&self, id: EventId) {
-        self.events.invalidate(&id).await;
+        self.drop_event(id).await;
+        self.announce(id).await;
+    }
+
+    /// Has the other replicas forget an event.
+    pub(crate) async fn announce(&self, id: EventId) {
         let message = Bytes::copy_from_slice(id.uuid().as_bytes());
         if let Err(error) = self.kv.publish(CHANGED, message).await {
             tracing::warn!(%error, event_id = %id, "other replicas not told of the change");
@@ -95,7 +113,7 @@ impl Cache {
                     () = stopping.cancelled() => return,
                     lost = self.followed() => lost,
                 };
-                self.events.invalidate_all();
+                self.drop_all();
                 if let Err(error) = lost {
                     tracing::warn!(%error, "can't follow changes of events");
                 }
@@ -112,12 +130,22 @@ impl Cache {
             match received {
                 Received::Message(id) => {
                     if let Ok(id) = Uuid::from_slice(&id) {
-                        self.events.invalidate(&EventId::from_uuid(id)).await;
+                        self.drop_event(EventId::from_uuid(id)).await;
                     }
                 }
-                Received::Missed(_) => self.events.invalidate_all(),
+                Received::Missed(_) => self.drop_all(),
             }
         }
         Ok(())
+    }
+
+    async fn drop_event(&self, id: EventId) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.events.invalidate(&id).await;
+    }
+
+    fn drop_all(&self) {
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.events.invalidate_all();
     }
 }

@@ -1,4 +1,5 @@
-//! Pure decisions: what a plan and an event may be, and which status follows which. Time is an argument.
+//! Pure decisions: what a plan and an event may be, and which status follows which. Time is an
+//! argument.
 
 mod event;
 mod plan;

@@ -16,7 +16,7 @@ use crate::{
 /// Opens the event's inventory. Keyed by the event: repeating it changes nothing.
 ///
 /// # Errors
-/// If ticket-service can't be reached; a refusal of a plan that was checked here is a fault of ours.
+/// If ticket-service can't be reached. That it refuses a plan that was checked here is our fault.
 pub(crate) async fn open(
     app: &App,
     context: &Context,

@@ -50,7 +50,7 @@ pub const MIGRATIONS: Migrations = Migrations {
 const MAX_REQUEST_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// What can be set; `config.toml` says what each key means.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// How often due events are looked for, in milliseconds.
@@ -100,30 +100,34 @@ pub enum BuildError {
 /// Names the key whose value is out of range.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     check(&config)?;
-    let (metrics, tracked) = (Metrics::new(), Tasks::new());
+    let (metrics, bus) = (Metrics::new(), deps.bus.clone());
+    let app = assemble(&config, deps, &metrics);
+    let server = EventServiceServer::new(grpc::Api { app: Arc::clone(&app) });
+    let routes = Routes::new(server.max_decoding_message_size(MAX_REQUEST_BYTES));
+    let (tracked, own) = (app.tasks.clone(), metrics.clone());
     let period = Duration::from_millis(config.advance_every_ms);
+    let start = move |tasks: Tasks| tasks::start(&app, &bus, period, &own, &tasks);
+    Ok(Unit::new(NAME, metrics, tracked).grpc(routes).task(start))
+}
+
+fn assemble(config: &Config, deps: Deps, metrics: &Metrics) -> Arc<App> {
     let limits = Limits {
         ttl: Duration::from_millis(config.cache_ttl_ms),
         events: config.cache_events,
         plans: config.cache_plans,
     };
-    let app = Arc::new(App {
+    Arc::new(App {
         cache: Cache::new(deps.db.clone(), deps.kv, limits),
         db: deps.db,
         clock: deps.clock,
         ids: deps.ids,
         outbox: Outbox::new(),
-        tasks: tracked.clone(),
+        tasks: Tasks::new(),
         ticket: deps.ticket,
         due: Arc::new(Notify::new()),
         advance_batch: config.advance_batch,
-        counters: Counters::new(&metrics),
-    });
-    let server = EventServiceServer::new(grpc::Api { app: Arc::clone(&app) });
-    let routes = Routes::new(server.max_decoding_message_size(MAX_REQUEST_BYTES));
-    let (bus, own) = (deps.bus, metrics.clone());
-    let start = move |tasks: Tasks| tasks::start(&app, &bus, period, &own, &tasks);
-    Ok(Unit::new(NAME, metrics, tracked).grpc(routes).task(start))
+        counters: Counters::new(metrics),
+    })
 }
 
 fn check(config: &Config) -> Result<(), BuildError> {

@@ -216,3 +216,162 @@ fn edited(terms: &Terms, edit: Edit) -> Terms {
         queue: edit.queue.unwrap_or(own.queue),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kernel::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        plan::tests::{admission, seated},
+        terms::tests::{DAY, category, terms},
+    };
+
+    fn day(day: i64) -> Timestamp {
+        Timestamp::from_seconds(day * DAY)
+    }
+
+    fn draft() -> Event {
+        Event {
+            id: EventId::from_uuid(Uuid::from_u128(1)),
+            organization: OrganizationId::from_uuid(Uuid::from_u128(2)),
+            venue: VenueId::from_uuid(Uuid::from_u128(3)),
+            venue_name: "Volksbühne".into(),
+            venue_city: "Berlin".into(),
+            time_zone: "Europe/Berlin".into(),
+            capacity: 10,
+            terms: terms(),
+            status: Status::Draft,
+            version: 1,
+            created_at: day(1),
+            updated_at: day(1),
+            published_at: None,
+        }
+    }
+
+    fn on_sale() -> Event {
+        let mut event = draft();
+        event.publish(day(11)).unwrap();
+        event
+    }
+
+    fn reached(changes: &[Change]) -> Vec<Status> {
+        changes.iter().map(|change| change.to).collect()
+    }
+
+    #[test]
+    fn time_opens_the_sale_and_ends_the_event() {
+        let mut event = draft();
+        assert_eq!(event.due_at(), None);
+        assert_eq!(reached(&event.publish(day(2)).unwrap()), [Status::Published]);
+        assert_eq!((event.published_at, event.due_at()), (Some(day(2)), Some(day(10))));
+        assert!(!event.sale_is_open(day(9)) && event.sale_is_open(day(10)), "by the clock");
+        assert!(event.advance(day(9)).unwrap().is_empty());
+        assert_eq!(reached(&event.advance(day(10)).unwrap()), [Status::OnSale]);
+        assert!(event.sale_is_open(day(99)) && !event.sale_is_open(day(100)), "until it starts");
+        assert_eq!(event.due_at(), Some(event.terms.ends_at));
+        assert_eq!(reached(&event.advance(day(101)).unwrap()), [Status::Ended]);
+        assert_eq!((event.due_at(), event.version), (None, 4));
+        assert!(event.publish(day(102)).is_err(), "what is over stays over");
+    }
+
+    #[test]
+    fn a_sale_without_a_begin_begins_at_publication() {
+        let mut event = draft();
+        event.terms.sale_starts_at = None;
+        let changes = event.publish(day(2)).unwrap();
+        assert_eq!(reached(&changes), [Status::Published, Status::OnSale]);
+        assert_eq!(event.terms.sale_starts_at, Some(day(2)));
+        assert_eq!(changes.iter().map(|change| change.version).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn the_last_seat_sold_sells_out_and_a_free_one_brings_the_sale_back() {
+        let mut event = on_sale();
+        let follow = |event: &mut Event, available, sold| {
+            reached(&event.follow_seats(available, sold, day(12)).unwrap())
+        };
+        assert!(follow(&mut event, 1, true).is_empty());
+        assert!(follow(&mut event, 0, false).is_empty(), "a hold may come back");
+        assert_eq!(follow(&mut event, 0, true), [Status::SoldOut]);
+        assert!(event.sale_is_open(day(12)), "ticket-service decides what is free");
+        assert!(follow(&mut event, 0, true).is_empty());
+        assert_eq!(follow(&mut event, 1, false), [Status::OnSale]);
+        assert!(follow(&mut draft(), 0, true).is_empty());
+    }
+
+    #[test]
+    fn a_sale_that_is_due_begins_before_it_is_sold_out() {
+        let mut event = draft();
+        event.publish(day(2)).unwrap();
+        let changes = event.follow_seats(0, true, day(12)).unwrap();
+        assert_eq!(reached(&changes), [Status::OnSale, Status::SoldOut]);
+    }
+
+    #[test]
+    fn all_that_keeps_a_draft_from_publication_is_named() {
+        let plan = Plan { sections: vec![seated("stalls", &[("A", 10)]), admission("floor", 5)] };
+        assert_eq!(draft().check_publishable(&plan, day(2)), Ok(()));
+        let wrong = |event: &Event, at| {
+            let fields = event.check_publishable(&plan, at).unwrap_err();
+            fields.into_iter().map(|field| field.field).collect::<Vec<_>>()
+        };
+        let mut event = draft();
+        event.terms.categories = vec![category("premium", 1)];
+        assert_eq!(wrong(&event, day(2)), ["categories"]);
+        event.terms.categories.clear();
+        let all = ["starts_at", "sale_ends_at", "categories", "categories"];
+        assert_eq!(wrong(&event, day(100)), all);
+    }
+
+    #[test]
+    fn a_draft_changes_freely_and_counts_its_versions() {
+        let mut event = draft();
+        let edit = Edit {
+            name: Some("Matinée".into()),
+            starts_at: Some(day(99)),
+            sale_starts_at: Some(None),
+            categories: Some(vec![]),
+            ..Edit::default()
+        };
+        assert_eq!(event.edit(edit.clone(), day(3)), Ok(true));
+        assert_eq!((event.version, event.updated_at), (2, day(3)));
+        assert_eq!(event.edit(edit, day(4)), Ok(false), "nothing new");
+        assert_eq!(event.version, 2);
+        let edit = Edit { name: Some(String::new()), ..Edit::default() };
+        assert!(matches!(event.edit(edit, day(4)), Err(EditRefusal::Invalid(_))));
+        assert_eq!(event.terms.name, "Matinée", "a refused edit changes nothing");
+    }
+
+    #[test]
+    fn what_buyers_rely_on_is_frozen_by_publication() {
+        let refused = |edit: Edit| on_sale().edit(edit, day(12)).unwrap_err();
+        let kind = Kind::parse("comedy");
+        let edit = Edit { kind, starts_at: Some(day(99)), ..Edit::default() };
+        assert_eq!(refused(edit), EditRefusal::Frozen(vec!["kind", "starts_at"]));
+        let edit = Edit { sale_starts_at: Some(Some(day(20))), ..Edit::default() };
+        assert_eq!(refused(edit), EditRefusal::Frozen(vec!["sale_starts_at"]));
+        let edit = Edit { categories: Some(vec![category("standard", 1)]), ..Edit::default() };
+        assert!(matches!(refused(edit), EditRefusal::Invalid(_)), "premium is on sale");
+
+        let mut event = on_sale();
+        let words = Edit {
+            name: Some("Nordlicht Quartett".into()),
+            starts_at: Some(event.terms.starts_at),
+            sale_ends_at: Some(Some(day(50))),
+            categories: Some(vec![category("standard", 1), category("premium", 2)]),
+            max_per_booking: Some(4),
+            queue: Some(Queue {
+                enabled: true,
+                admissions_per_minute: 60,
+                admission_ttl_seconds: 60,
+            }),
+            ..Edit::default()
+        };
+        assert_eq!(event.edit(words, day(12)), Ok(true));
+        event.advance(day(101)).unwrap();
+        let refused = event.edit(Edit::default(), day(101));
+        assert_eq!(refused, Err(EditRefusal::Closed(Status::Ended)));
+    }
+}

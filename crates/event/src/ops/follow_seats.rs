@@ -2,8 +2,9 @@
 //! sale when one is free.
 //!
 //! Messages of an event come in order, and the last one decides: whatever is delivered again leads
-//! to the same status. That is why no message id is remembered, and a message that changes nothing,
-//! which is nearly every one, costs no statement.
+//! to the same status. That is why no message id is remembered (to skip the last message of a
+//! repeat, and not those before it, would end in the wrong status), and why a message that changes
+//! nothing, which is nearly every one, costs no statement.
 
 use std::sync::Arc;
 
