@@ -1,0 +1,99 @@
+//! The handles that every verb gets.
+
+use std::{sync::Arc, time::Duration};
+
+use db::Db;
+use kernel::{Caller, Clock, Code, Failure, Ids, PaymentId, Secret, Timestamp};
+use platform::{Tasks, outbox::Outbox};
+use tracing::error;
+
+use crate::{
+    metrics::Metrics,
+    store::Entry,
+    stripe::{self, Called, Exchange, Stripe},
+};
+
+/// What verbs work with.
+pub(crate) struct App {
+    pub(crate) db: Db,
+    pub(crate) outbox: Outbox,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) tasks: Tasks,
+    pub(crate) stripe: Stripe,
+    pub(crate) webhook_secret: Secret<String>,
+    pub(crate) metrics: Metrics,
+    pub(crate) patience: Patience,
+}
+
+/// How long to wait before looking after something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) lease: Duration,
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+    pub(crate) batch: i64,
+}
+
+impl Patience {
+    /// When to look again after `attempts` looks in vain.
+    pub(crate) fn next(&self, now: Timestamp, attempts: i64) -> Timestamp {
+        let doublings = u32::try_from(attempts.clamp(0, 20)).unwrap_or(0);
+        now.plus(self.first.saturating_mul(1 << doublings).min(self.longest))
+    }
+}
+
+impl App {
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A call's result, and its entry for the transaction log.
+    pub(crate) fn heard<T>(
+        &self,
+        payment: PaymentId,
+        correlation_id: &str,
+        called: Called<T>,
+    ) -> (Result<T, stripe::Error>, Entry) {
+        let Called { result, exchange } = called;
+        self.metrics.provider_call(&exchange);
+        if let Err(stripe::Error::Key(_) | stripe::Error::Idempotency(_)) = &result {
+            let Exchange { operation, response, .. } = &exchange;
+            error!(operation, %response, %payment, "provider call needs an operator");
+        }
+        let at = self.now();
+        let id = self.ids.uuid(at);
+        let correlation_id = correlation_id.to_owned();
+        (result, Entry { id, payment, exchange, correlation_id, at })
+    }
+}
+
+/// Only booking-service and people who run the platform move money.
+pub(crate) fn may_move_money(caller: &Caller) -> Result<(), Failure> {
+    let admin = matches!(caller, Caller::Account { role: kernel::Role::Admin, .. });
+    match caller {
+        _ if caller.is_service("booking") || admin => Ok(()),
+        Caller::Anonymous => {
+            Err(Failure::new(Code::Unauthenticated, "UNAUTHENTICATED", "sign in first"))
+        }
+        _ => Err(Failure::forbidden("payments are made and changed by bookings")),
+    }
+}
+
+/// A provider that did not answer, as a caller is told.
+pub(crate) fn provider_failure(error: &stripe::Error) -> Failure {
+    match error {
+        stripe::Error::Refused { code, message } => {
+            let text = format!("the payment provider refused: {message}");
+            Failure::new(Code::Conflict, "PAYMENT_REFUSED", text).with("provider_code", code)
+        }
+        stripe::Error::Card { code } => {
+            Failure::new(Code::Conflict, "PAYMENT_DECLINED", "the card was declined")
+                .with("decline_code", code)
+        }
+        _ => {
+            Failure::new(Code::Unavailable, "PROVIDER_UNAVAILABLE", "the payment provider is away")
+                .retry_after(1_000)
+        }
+    }
+}

@@ -1,0 +1,190 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod domain;
+mod events;
+mod grpc;
+mod http;
+mod metrics;
+mod ops;
+mod store;
+mod stripe;
+
+#[cfg(test)]
+mod tests;
+
+use std::{sync::Arc, time::Duration};
+
+use db::{Db, Migration, Migrations};
+use kernel::{Clock, Ids, Secret};
+use platform::{Metrics, Tasks, Unit, bus::Bus, outbox::Outbox};
+use serde::{Deserialize, Deserializer};
+use tokio::sync::Notify;
+use wire::pb::payment::v1::payment_service_server::PaymentServiceServer;
+
+use crate::{
+    app::{App, Patience},
+    grpc::Grpc,
+    stripe::Stripe,
+};
+
+/// The service's name.
+pub const NAME: &str = "payment";
+
+/// The defaults of [`Config`], with what each key means.
+pub const CONFIG: &str = include_str!("../config.toml");
+
+/// The service's tables.
+pub const MIGRATIONS: Migrations = Migrations {
+    owner: NAME,
+    postgres: &[Migration {
+        name: "0001_payments",
+        sql: include_str!("../migrations/postgres/0001_payments.sql"),
+    }],
+    sqlite: &[Migration {
+        name: "0001_payments",
+        sql: include_str!("../migrations/sqlite/0001_payments.sql"),
+    }],
+};
+
+/// The section `[payment]`; `config.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where Stripe is.
+    pub stripe_api_base: String,
+    /// Stripe's secret key.
+    #[serde(deserialize_with = "secret")]
+    pub stripe_secret_key: Secret<String>,
+    /// What Stripe signs its webhooks with.
+    #[serde(deserialize_with = "secret")]
+    pub stripe_webhook_secret: Secret<String>,
+    /// How long one call to the provider may take, in milliseconds.
+    pub provider_timeout_ms: u64,
+    /// How long a call to the provider may be unfinished before somebody else takes it up.
+    pub lease_seconds: u64,
+    /// After how long the provider is asked about a payment of which nothing was heard.
+    pub reconcile_after_seconds: u64,
+    /// The longest wait between two such questions.
+    pub reconcile_at_most_seconds: u64,
+    /// How often to look for due work, in milliseconds.
+    pub due_period_ms: u64,
+    /// How many pieces of due work are taken at once.
+    pub due_batch: u32,
+}
+
+/// What the service works with.
+pub struct Deps {
+    /// Its own database, migrated with [`MIGRATIONS`] and `platform::MIGRATIONS`.
+    pub db: Db,
+    /// Where its events go.
+    pub bus: Bus,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Ids.
+    pub ids: Arc<dyn Ids>,
+}
+
+/// The service can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A key has no value or one that makes no sense.
+    #[error("payment.{key}: {detail}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        detail: &'static str,
+    },
+    /// The HTTP client can't be made.
+    #[error("provider client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Builds the service; starts nothing.
+///
+/// # Errors
+/// If the configuration makes no sense or the HTTP client can't be made.
+pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
+    let (metrics, tasks) = (Metrics::new(), Tasks::new());
+    let Deps { db, bus, clock, ids } = deps;
+    let period = Duration::from_millis(config.due_period_ms);
+    let outbox = Outbox::new();
+    let outside = (clock.clone(), ids);
+    let app = Arc::new(app(config, db.clone(), outside, (&metrics, &tasks, &outbox))?);
+    let (relayed, kept) = (metrics.clone(), db.clone());
+    let (payments, refunds) = (app.clone(), app.clone());
+    Ok(Unit::new(NAME, metrics, tasks)
+        .grpc(tonic::service::Routes::new(PaymentServiceServer::new(Grpc(app.clone()))))
+        .http(http::routes(app))
+        .task(move |tasks| outbox.relay(db, bus, &relayed, &tasks))
+        .task(move |tasks| platform::housekeeping(kept, clock, &tasks))
+        .task(move |tasks| {
+            let due = move || ops::reconcile_payments(payments.clone());
+            tasks.every("reconcile payments", period, Arc::new(Notify::new()), due);
+        })
+        .task(move |tasks| {
+            let due = move || ops::reconcile_refunds(refunds.clone());
+            tasks.every("reconcile refunds", period, Arc::new(Notify::new()), due);
+        }))
+}
+
+fn app(
+    config: Config,
+    db: Db,
+    (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>),
+    (metrics, tasks, outbox): (&Metrics, &Tasks, &Outbox),
+) -> Result<App, BuildError> {
+    check(&config)?;
+    Ok(App {
+        db,
+        outbox: outbox.clone(),
+        clock,
+        ids,
+        tasks: tasks.clone(),
+        stripe: Stripe::new(stripe::Settings {
+            url: config.stripe_api_base.trim_end_matches('/').to_owned(),
+            secret_key: config.stripe_secret_key,
+            timeout: Duration::from_millis(config.provider_timeout_ms),
+        })?,
+        webhook_secret: config.stripe_webhook_secret,
+        metrics: metrics::Metrics::new(metrics),
+        patience: Patience {
+            lease: Duration::from_secs(config.lease_seconds),
+            first: Duration::from_secs(config.reconcile_after_seconds),
+            longest: Duration::from_secs(config.reconcile_at_most_seconds),
+            batch: i64::from(config.due_batch),
+        },
+    })
+}
+
+/// A secret that is missing would let anybody sign webhooks, a time of nothing would ask the provider without end.
+fn check(config: &Config) -> Result<(), BuildError> {
+    let wrong = |key, detail| Err(BuildError::Config { key, detail });
+    let url = &config.stripe_api_base;
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return wrong("stripe_api_base", "must begin http:// or https://");
+    }
+    if config.stripe_secret_key.expose().is_empty() {
+        return wrong("stripe_secret_key", "is required");
+    }
+    if config.stripe_webhook_secret.expose().is_empty() {
+        return wrong("stripe_webhook_secret", "is required");
+    }
+    let positive = [
+        ("provider_timeout_ms", config.provider_timeout_ms),
+        ("lease_seconds", config.lease_seconds),
+        ("reconcile_after_seconds", config.reconcile_after_seconds),
+        ("reconcile_at_most_seconds", config.reconcile_at_most_seconds),
+        ("due_period_ms", config.due_period_ms),
+        ("due_batch", u64::from(config.due_batch)),
+    ];
+    match positive.into_iter().find(|(_, value)| *value == 0) {
+        Some((key, _)) => wrong(key, "must be at least 1"),
+        None => Ok(()),
+    }
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {
+    String::deserialize(deserializer).map(Secret::new)
+}

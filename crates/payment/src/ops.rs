@@ -1,0 +1,21 @@
+//! The verbs, one file each; and what several of them share: taking in how the provider's objects stand.
+
+mod cancel_payment;
+mod capture_payment;
+mod create_intent;
+mod get_payment;
+mod list_payments;
+mod observe;
+mod process_webhook;
+mod reconcile;
+mod refund_payment;
+mod settle_refund;
+
+pub(crate) use cancel_payment::cancel_payment;
+pub(crate) use capture_payment::capture_payment;
+pub(crate) use create_intent::{CreateIntent, create_intent};
+pub(crate) use get_payment::get_payment;
+pub(crate) use list_payments::list_payments;
+pub(crate) use process_webhook::{MAX_BODY as MAX_WEBHOOK, process_webhook};
+pub(crate) use reconcile::{reconcile_payments, reconcile_refunds};
+pub(crate) use refund_payment::{RefundPayment, refund_payment};

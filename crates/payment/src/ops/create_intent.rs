@@ -1,0 +1,170 @@
+//! `create_intent`: our row first, then the provider's intent keyed by it, then what it said. Whoever finds the row
+//! without an intent finishes it.
+
+use std::{sync::Arc, time::Duration};
+
+use kernel::{AccountId, BookingId, Failure, Money, PaymentId};
+use wire::Context;
+
+use super::observe::{Step, done, keep, locked, observe, record};
+use crate::{
+    app::{App, may_move_money, provider_failure},
+    domain::{Payment, State},
+    store::{self, Entry},
+    stripe::{self, NewIntent},
+};
+
+/// The longest booking reference.
+const MAX_REFERENCE: usize = 64;
+/// After how many tries another key is used: the provider may remember a fault of its own under the first.
+const TRIES_PER_KEY: i64 = 3;
+/// How long the creation of an intent is tried. The provider remembers keys for 24 hours.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(20 * 3_600);
+
+/// What the payment is for.
+#[derive(Debug, Clone)]
+pub(crate) struct CreateIntent {
+    pub(crate) booking: BookingId,
+    pub(crate) booking_reference: String,
+    pub(crate) account: AccountId,
+    pub(crate) amount: Money,
+}
+
+/// Makes the payment of a booking, or gives the one that was made.
+pub(crate) async fn create_intent(
+    app: &Arc<App>,
+    context: &Context,
+    command: CreateIntent,
+) -> Result<Payment, Failure> {
+    may_move_money(&context.caller)?;
+    if command.amount.minor < 1 {
+        return Err(Failure::invalid("amount.minor", "must be at least 1"));
+    }
+    if command.booking_reference.is_empty() || command.booking_reference.len() > MAX_REFERENCE {
+        let detail = format!("must have 1 to {MAX_REFERENCE} characters");
+        return Err(Failure::invalid("booking_reference", detail));
+    }
+    let (account, amount) = (command.account, command.amount);
+    let payment = find_or_insert(app, context, command).await?;
+    if (payment.account, payment.amount) != (account, amount) {
+        let detail = "came with another amount or account before";
+        let mut reused = Failure::invalid("booking_id", detail);
+        reused.reason = "IDEMPOTENCY_KEY_REUSED".into();
+        return Err(reused);
+    }
+    finish_creation(app, payment).await
+}
+
+async fn find_or_insert(
+    app: &Arc<App>,
+    context: &Context,
+    command: CreateIntent,
+) -> Result<Payment, Failure> {
+    let now = app.now();
+    let fresh = Payment {
+        id: PaymentId::new(&*app.ids, now),
+        booking: command.booking,
+        booking_reference: command.booking_reference,
+        account: command.account,
+        amount: command.amount,
+        captured_minor: 0,
+        refunded_minor: 0,
+        pending_refund_minor: 0,
+        state: State::RequiresPayment,
+        version: 0,
+        provider_reference: None,
+        client_secret: None,
+        decline: None,
+        provider_event_s: 0,
+        correlation_id: context.correlation_id.to_string(),
+        attempts: 0,
+        created_at: now,
+        updated_at: now,
+    };
+    let shared = Arc::new((app.clone(), fresh));
+    let written = app.db.write(move |tx| {
+        let shared = shared.clone();
+        Box::pin(async move {
+            let (app, fresh) = &*shared;
+            if store::insert(tx, fresh, now.plus(app.patience.lease)).await? {
+                store::insert_transition(tx, fresh, "", "create_intent").await?;
+                return Ok(fresh.clone());
+            }
+            let found = store::of_booking(tx, fresh.booking).await?;
+            found.ok_or_else(|| Failure::unavailable("payment of booking is being made"))
+        })
+    });
+    written.await
+}
+
+/// Has the provider make the intent, if it has not done so yet.
+pub(crate) async fn finish_creation(app: &Arc<App>, payment: Payment) -> Result<Payment, Failure> {
+    if payment.provider_reference.is_some() {
+        return Ok(payment);
+    }
+    if !payment.state.is_open() {
+        let code = payment.decline.map(|decline| decline.code).unwrap_or_default();
+        let message = "it was refused before".to_owned();
+        return Err(provider_failure(&stripe::Error::Refused { code, message }));
+    }
+    if app.now().since(payment.created_at) > GIVE_UP_AFTER {
+        return give_up(app, payment.id, None, "provider_unreachable").await;
+    }
+    let key = match payment.attempts {
+        few if few < TRIES_PER_KEY => format!("create-{}", payment.id),
+        many => format!("create-{}-{many}", payment.id),
+    };
+    let new = NewIntent {
+        payment: payment.id,
+        booking: payment.booking,
+        booking_reference: &payment.booking_reference,
+        amount: payment.amount,
+    };
+    let called = app.stripe.create_intent(&new, key).await;
+    let (result, entry) = app.heard(payment.id, &payment.correlation_id, called);
+    match result {
+        Ok(intent) => observe(app, payment.id, intent, entry, "create_intent").await,
+        Err(stripe::Error::Refused { code, message }) => {
+            give_up(app, payment.id, Some(entry), &code).await?;
+            Err(provider_failure(&stripe::Error::Refused { code, message }))
+        }
+        Err(error) => {
+            keep(app, entry).await?;
+            Err(provider_failure(&error))
+        }
+    }
+}
+
+/// Ends a payment that the provider never took up.
+async fn give_up(
+    app: &Arc<App>,
+    id: PaymentId,
+    entry: Option<Entry>,
+    code: &str,
+) -> Result<Payment, Failure> {
+    let now = app.now();
+    let shared = Arc::new((app.clone(), entry, code.to_owned()));
+    let written = app.db.write(move |tx| {
+        let shared = shared.clone();
+        Box::pin(async move {
+            let (app, entry, code) = &*shared;
+            if let Some(entry) = entry {
+                store::insert_entry(tx, entry).await?;
+            }
+            let mut payment = locked(tx, id).await?;
+            let from = payment.state;
+            if payment.provider_reference.is_some() {
+                return Ok((payment, None));
+            }
+            let change = payment.fail(code).ok();
+            if let Some(change) = &change {
+                let step = Step { from, change, cause: "create_intent", now };
+                record(tx, app, &mut payment, &step).await?;
+            }
+            Ok::<_, Failure>((payment, change))
+        })
+    });
+    let (payment, change) = written.await?;
+    done(app, change.as_ref());
+    Ok(payment)
+}
