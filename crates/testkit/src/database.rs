@@ -1,9 +1,8 @@
 //! A fresh, migrated database a test, on either engine.
 
 use std::{
-    collections::HashSet,
     sync::{
-        OnceLock, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
@@ -12,10 +11,12 @@ use std::{
 
 use db::{Db, Engine, Migrations, Settings};
 use tempfile::TempDir;
-use tokio::sync::Mutex;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::NoTls;
 
 use crate::cluster::Cluster;
+
+/// Where the tests' schemas are. Opening it makes it.
+const DATABASE: &str = "boxoffice_test";
 
 /// A database of its own for one test. Dropped, it is removed.
 pub struct TestDb {
@@ -24,7 +25,7 @@ pub struct TestDb {
     url: String,
     /// Kept for what dropping them does.
     _files: Option<TempDir>,
-    _database: Option<Database>,
+    _schema: Option<Schema>,
 }
 
 impl TestDb {
@@ -60,19 +61,35 @@ pub async fn sqlite(sets: &[&'static Migrations]) -> TestDb {
     let url = format!("sqlite:{}", files.path().join("test.sqlite").display());
     let db = open(&url).await;
     migrate(&db, sets).await;
-    TestDb { db, url, _files: Some(files), _database: None }
+    TestDb { db, url, _files: Some(files), _schema: None }
 }
 
-/// A PostgreSQL database, with `sets` applied: in the cluster that `BOXOFFICE_TEST_POSTGRES` names,
-/// else in a private one that this process starts.
+/// A PostgreSQL schema of its own, with `sets` applied, in the cluster that
+/// `BOXOFFICE_TEST_POSTGRES` names, else in a private one that this process starts. A schema is
+/// made far faster than a database; the url makes it the only one its connections see, and gives
+/// them its name.
 pub async fn postgres(sets: &[&'static Migrations]) -> TestDb {
     let server = Server::get();
-    let template = server.template(sets).await;
     let name = server.fresh_name();
-    server.admin(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
-    let url = server.url_of(&name);
-    let db = open(&url).await;
-    TestDb { db, url, _files: None, _database: Some(Database { name, server }) }
+    let seen = format!("options=-c%20search_path%3D{name}&application_name={name}");
+    let url = server.url_of(DATABASE, &seen);
+    let setup = open(&url).await;
+    // Statements are static texts; a test process may leak a few bytes.
+    let create: &'static str = format!("CREATE SCHEMA {name}").leak();
+    let created = setup
+        .write::<_, db::Error, _>(move |tx| Box::pin(async move { tx.execute(create, &[]).await }));
+    created.await.unwrap_or_else(|error| panic!("{create}: {error}"));
+    migrate(&setup, sets).await;
+    setup.close().await;
+    TestDb { db: open(&url).await, url, _files: None, _schema: Some(Schema { name, server }) }
+}
+
+/// The url of a PostgreSQL database that nobody has made yet; opening it makes it. For tests that
+/// need whole databases, several to a system. They stay until the cluster goes.
+#[must_use]
+pub fn fresh_postgres_url() -> String {
+    let server = Server::get();
+    server.url_of(&server.fresh_name(), "")
 }
 
 async fn open(url: &str) -> Db {
@@ -85,13 +102,13 @@ async fn migrate(db: &Db, sets: &[&'static Migrations]) {
     migrated.unwrap_or_else(|error| panic!("{error}, on {:?}", db.engine()));
 }
 
-/// A database that goes when this does, where the cluster stays behind us.
-struct Database {
+/// A schema that goes when this does, where the cluster stays behind us.
+struct Schema {
     name: String,
     server: &'static Server,
 }
 
-impl Drop for Database {
+impl Drop for Schema {
     fn drop(&mut self) {
         if let Some(janitor) = &self.server.janitor {
             let janitor = janitor.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,9 +122,8 @@ struct Server {
     url: String,
     /// Ends with the process, and the cluster with it.
     _cluster: Option<Cluster>,
-    /// Drops databases in a cluster that is not ours.
-    janitor: Option<std::sync::Mutex<mpsc::Sender<String>>>,
-    templates: Mutex<HashSet<String>>,
+    /// Drops schemas in a cluster that is not ours.
+    janitor: Option<Mutex<mpsc::Sender<String>>>,
     made: AtomicU64,
     /// Tells this process's databases from those of others, past and present.
     tag: String,
@@ -131,13 +147,12 @@ impl Server {
         };
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let started = since_epoch.unwrap_or_default().as_micros();
-        let janitor = shared.clone().map(|url| std::sync::Mutex::new(start_janitor(url)));
+        let janitor = shared.as_deref().map(|url| Mutex::new(start_janitor(url)));
         let own = cluster.as_ref().map(|cluster| cluster.url.clone());
         Self {
             url: shared.or(own).unwrap_or_default(),
             _cluster: cluster,
             janitor,
-            templates: Mutex::new(HashSet::new()),
             made: AtomicU64::new(0),
             tag: format!("{started:x}_{}", std::process::id()),
         }
@@ -147,91 +162,76 @@ impl Server {
         format!("test_{}_{}", self.tag, self.made.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn url_of(&self, database: &str) -> String {
-        let (address, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
-        let (scheme, rest) = address.split_once("://").unwrap_or(("postgres", address));
-        let host = rest.split('/').next().unwrap_or(rest);
-        let mark = if query.is_empty() { "" } else { "?" };
-        format!("{scheme}://{host}/{database}{mark}{query}")
-    }
-
-    /// The name of a database with `sets` applied, to be copied. Made once a cluster.
-    async fn template(&self, sets: &[&'static Migrations]) -> String {
-        let name = template_name(sets);
-        let mut templates = self.templates.lock().await;
-        if templates.contains(&name) {
-            return name;
-        }
-        let unfinished = self.fresh_name();
-        connected(&self.url, async |client| {
-            // Other processes wait here until it is whole.
-            execute(client, "SELECT pg_advisory_lock(hashtext('boxoffice templates'))").await;
-            let known = format!("SELECT 1 FROM pg_database WHERE datname = '{name}'");
-            let found = client.query(&known, &[]).await;
-            if !found.unwrap_or_else(|error| panic!("{known}: {error}")).is_empty() {
-                return;
-            }
-            execute(client, &format!("CREATE DATABASE {unfinished}")).await;
-            let db = open(&self.url_of(&unfinished)).await;
-            migrate(&db, sets).await;
-            db.close().await;
-            execute(client, &format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await;
-        })
-        .await;
-        templates.insert(name.clone());
-        name
-    }
-
-    async fn admin(&self, statement: &str) {
-        connected(&self.url, async |client| execute(client, statement).await).await;
+    fn url_of(&self, database: &str, parameters: &str) -> String {
+        url_of(&self.url, database, parameters)
     }
 }
 
-/// Named by what is in it, so that changed migrations make another.
-fn template_name(sets: &[&'static Migrations]) -> String {
-    let all = sets.iter().flat_map(|set| {
-        let one = |migration: &db::Migration| {
-            format!("{}/{}/{};", set.owner, migration.name, migration.checksum())
-        };
-        set.postgres.iter().map(one)
-    });
-    let text: String = all.collect();
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    format!("template_{hash:016x}")
+/// The url of `database` in the cluster of `url`, with more parameters.
+fn url_of(url: &str, database: &str, parameters: &str) -> String {
+    let (address, query) = url.split_once('?').unwrap_or((url, ""));
+    let (scheme, rest) = address.split_once("://").unwrap_or(("postgres", address));
+    let host = rest.split('/').next().unwrap_or(rest);
+    let all = [query, parameters].into_iter().filter(|part| !part.is_empty());
+    let all = all.collect::<Vec<_>>().join("&");
+    let mark = if all.is_empty() { "" } else { "?" };
+    format!("{scheme}://{host}/{database}{mark}{all}")
 }
 
-async fn connected(url: &str, work: impl AsyncFnOnce(&Client)) {
-    let connecting = tokio_postgres::connect(url, NoTls).await;
-    let (client, connection) =
-        connecting.unwrap_or_else(|error| panic!("{url} can't be reached: {error}"));
-    let work = async move {
-        work(&client).await;
-        drop(client); // ends the connection
-    };
-    let ((), _ended) = tokio::join!(work, connection);
-}
-
-async fn execute(client: &Client, statement: &str) {
-    let done = client.batch_execute(statement).await;
-    done.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
-}
-
-/// A thread that drops databases, since a `Drop` can't wait for a server.
-fn start_janitor(url: String) -> mpsc::Sender<String> {
+/// A thread that drops schemas, since a `Drop` can't wait for a server. What is left when the
+/// process ends goes with the cluster.
+fn start_janitor(url: &str) -> mpsc::Sender<String> {
     let (sender, names) = mpsc::channel::<String>();
+    let url = url_of(url, DATABASE, "");
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
         for name in names {
-            let statement = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            runtime.block_on(connected(&url, async |client| {
-                // What is left goes with the cluster.
-                let _dropped = client.batch_execute(&statement).await;
-            }));
+            let _dropped = runtime.block_on(drop_schema(&url, &name));
         }
     };
     thread::spawn(work);
     sender
+}
+
+async fn drop_schema(url: &str, name: &str) -> Result<(), tokio_postgres::Error> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    let statement = format!("DROP SCHEMA IF EXISTS {name} CASCADE");
+    let work = async move {
+        client.batch_execute(&statement).await // dropping the client then ends the connection
+    };
+    let (dropped, _ended) = tokio::join!(work, connection);
+    dropped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_keeps_its_host_and_parameters() {
+        let url = "postgres://me:secret@host:5432/postgres?sslmode=disable";
+        let other = url_of(url, "test", "application_name=a");
+        assert_eq!(other, "postgres://me:secret@host:5432/test?sslmode=disable&application_name=a");
+        assert_eq!(url_of("postgres://host", "test", ""), "postgres://host/test");
+    }
+
+    #[tokio::test]
+    async fn each_test_has_tables_of_its_own() {
+        static TABLES: Migrations = Migrations {
+            owner: "test",
+            postgres: &[db::Migration { name: "0001", sql: "create table t (id bigint)" }],
+            sqlite: &[db::Migration { name: "0001", sql: "create table t (id integer)" }],
+        };
+        for (one, other) in databases(&[&TABLES]).await.iter().zip(databases(&[&TABLES]).await) {
+            let write = one.db.write::<_, db::Error, _>(|tx| {
+                Box::pin(async move { tx.execute("insert into t values (1)", &[]).await })
+            });
+            assert_eq!(write.await.expect("written"), 1);
+            let read = other.db.read::<_, db::Error, _>(|tx| {
+                Box::pin(async move { tx.query("select id from t", &[]).await })
+            });
+            assert!(read.await.expect("read").is_empty(), "{}", one.engine());
+        }
+    }
 }

@@ -11,5 +11,5 @@ mod database;
 mod ids;
 
 pub use clock::ManualClock;
-pub use database::{TestDb, databases, postgres, sqlite};
+pub use database::{TestDb, databases, fresh_postgres_url, postgres, sqlite};
 pub use ids::SeededIds;

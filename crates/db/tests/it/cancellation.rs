@@ -144,7 +144,8 @@ async fn none_is_left_in_a_transaction(db: &Db) {
     if db.engine() == Engine::Sqlite {
         return; // its one writer would hold up every later write
     }
-    let busy = "select count(*) from pg_stat_activity where datname = current_database()
+    let busy = "select count(*) from pg_stat_activity
+                where application_name = current_setting('application_name')
                 and pid <> pg_backend_pid() and state <> 'idle'";
     for _ in 0..10_000 {
         if count(db, busy).await == 0 {

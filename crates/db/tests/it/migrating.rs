@@ -1,8 +1,8 @@
 //! Migrations: once each, in order, unchanged, and by several processes at once.
 
-use db::{Db, Error, Migration, Migrations, Settings};
+use db::{Db, Engine, Error, Migration, Migrations, Settings};
 use futures_util::future::join_all;
-use testkit::databases;
+use testkit::{databases, fresh_postgres_url};
 
 use crate::transactions::count;
 
@@ -62,7 +62,10 @@ async fn each_is_applied_once_and_refused_once_changed() {
 async fn several_processes_may_open_create_and_migrate_at_once() {
     for test in databases(&[]).await {
         // A database that nobody has made yet.
-        let url = format!("{}_fresh", test.url());
+        let url = match test.db.engine() {
+            Engine::Postgres => fresh_postgres_url(),
+            Engine::Sqlite => format!("{}_fresh", test.url()),
+        };
         let process = async || {
             let db = Db::open(&Settings::new(url.as_str())).await?;
             db.migrate(&[&set("a", &BOTH)]).await?;
