@@ -8,15 +8,17 @@ use axum::{
         rejection::PathRejection, rejection::QueryRejection,
     },
     http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use kernel::{Code, Failure};
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::problem::{PAYLOAD_TOO_LARGE, Problem, UNSUPPORTED_MEDIA_TYPE};
 
 /// A JSON body, or a clear problem: 415 without JSON's content type, 400 where it is no JSON, 413
-/// where it is too long, 422 where a field is missing, unknown or of the wrong type.
+/// where it is too long, 422 where a field is missing, unknown or of the wrong type. As an answer
+/// it is plain JSON.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -42,6 +44,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             _ => Failure::new(Code::Invalid, "BODY_NOT_READ", "the body ended too early"),
         })?;
         Ok(Self(parse(&bytes)?))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
     }
 }
 

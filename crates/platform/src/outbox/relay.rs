@@ -47,7 +47,7 @@ pub(super) struct Relay {
 /// Rows on their way to the log.
 #[derive(Default)]
 pub(super) struct Batch {
-    sequences: Vec<i64>,
+    pub(super) sequences: Vec<i64>,
     pub(super) events: Vec<Envelope>,
 }
 

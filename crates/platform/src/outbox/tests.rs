@@ -137,7 +137,8 @@ async fn a_crash_after_publishing_repeats_events_with_their_ids_and_loses_none()
         let (mut log, outbox) = (Log::open().await, Outbox::new());
         let events = events(&SeededIds::new(2), 30);
         append(&outbox, &test.db, &events).await;
-        let relay = || Relay::new(test.db.clone(), log.bus.clone(), &Metrics::new());
+        let bus = log.bus.clone();
+        let relay = || Relay::new(test.db.clone(), bus.clone(), &Metrics::new());
 
         let crashing = relay();
         let published = crashing.next(Vec::new()).await.unwrap();
@@ -164,6 +165,13 @@ async fn a_crash_after_publishing_repeats_events_with_their_ids_and_loses_none()
         }
         log.has_all(&events).await;
         log.tasks.stop(Duration::from_secs(10)).await;
+
+        // The twin: a relay that deletes first loses what it held when it crashed.
+        append(&outbox, &test.db, &events).await;
+        let crashing = relay();
+        let held = crashing.next(Vec::new()).await.unwrap();
+        crashing.next(held.sequences).await.unwrap();
+        assert_eq!(pending(&test.db).await, 0, "nobody will ever tell these");
     }
 }
 
