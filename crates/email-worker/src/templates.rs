@@ -1,0 +1,111 @@
+//! Templates: rendered once, when the event is handled. HTML escapes what it is given; text has no
+//! markup to escape.
+
+use fast_qr::{convert::svg::SvgBuilder, qr::QRBuilder};
+use jiff::tz::TimeZone;
+use kernel::{Failure, Timestamp};
+use minijinja::{AutoEscape, Environment, Error, Value};
+
+/// The three parts of a mail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rendered {
+    pub template: &'static str,
+    pub subject: String,
+    pub html: String,
+    pub text: String,
+}
+
+pub(crate) struct Templates(Environment<'static>);
+
+const SOURCES: [(&str, &str); 12] = [
+    ("layout.html", include_str!("../templates/layout.html")),
+    ("layout.txt", include_str!("../templates/layout.txt")),
+    ("verification.html", include_str!("../templates/verification.html")),
+    ("verification.txt", include_str!("../templates/verification.txt")),
+    ("booking_confirmed.html", include_str!("../templates/booking_confirmed.html")),
+    ("booking_confirmed.txt", include_str!("../templates/booking_confirmed.txt")),
+    ("booking_cancelled.html", include_str!("../templates/booking_cancelled.html")),
+    ("booking_cancelled.txt", include_str!("../templates/booking_cancelled.txt")),
+    ("booking_refunded.html", include_str!("../templates/booking_refunded.html")),
+    ("booking_refunded.txt", include_str!("../templates/booking_refunded.txt")),
+    ("booking_failed.html", include_str!("../templates/booking_failed.html")),
+    ("booking_failed.txt", include_str!("../templates/booking_failed.txt")),
+];
+
+impl Templates {
+    pub(crate) fn new() -> Result<Self, Error> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|name| {
+            if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+        });
+        for (name, source) in SOURCES {
+            environment.add_template(name, source)?;
+        }
+        Ok(Self(environment))
+    }
+
+    /// Renders both forms of `template`; a value that is missing is an error, never a gap.
+    pub(crate) fn render(
+        &self,
+        template: &'static str,
+        subject: String,
+        values: &Value,
+    ) -> Result<Rendered, Error> {
+        let form = |ending: &str| {
+            self.0.get_template(&format!("{template}.{ending}"))?.render(values.clone())
+        };
+        Ok(Rendered { template, subject, html: form("html")?, text: form("txt")? })
+    }
+}
+
+/// A QR code (ISO/IEC 18004) of `content`, as the address of an inline image.
+pub(crate) fn qr_image(content: &str) -> Result<String, Failure> {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let code =
+        QRBuilder::new(content).build().map_err(|error| Failure::internal(format!("{error:?}")))?;
+    let svg = SvgBuilder::default().to_str(&code);
+    Ok(format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg)))
+}
+
+/// A moment as people at the venue read it: `Tue 22 Dec 2026, 20:00`.
+pub(crate) fn local_time(at: Timestamp, time_zone: &str) -> String {
+    let zone = TimeZone::get(time_zone).unwrap_or(TimeZone::UTC);
+    match jiff::Timestamp::from_microsecond(at.micros()) {
+        Ok(at) => at.to_zoned(zone).strftime("%a %-d %b %Y, %H:%M").to_string(),
+        Err(_) => at.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use minijinja::context;
+
+    use super::*;
+
+    #[test]
+    fn values_are_escaped_in_html_and_none_may_be_missing() {
+        let templates = Templates::new().unwrap();
+        let values = context!(
+            first_name => "<script>alert(1)</script>", pin => "123456", expires_at => "soon"
+        );
+        let mail = templates.render("verification", "s".to_owned(), &values).unwrap();
+        assert!(!mail.html.contains("<script>") && mail.html.contains("&lt;script&gt;"));
+        assert!(mail.text.contains("123456") && mail.html.contains("123456"));
+        let incomplete = context!(first_name => "Ada");
+        assert!(templates.render("verification", "s".to_owned(), &incomplete).is_err());
+    }
+
+    #[test]
+    fn times_are_told_as_the_venue_reads_them() {
+        let at = Timestamp::parse("2026-12-22T19:00:00Z").unwrap();
+        assert_eq!(local_time(at, "Europe/Berlin"), "Tue 22 Dec 2026, 20:00");
+        assert_eq!(local_time(at, "Nowhere/Else"), "Tue 22 Dec 2026, 19:00");
+    }
+
+    #[test]
+    fn a_code_becomes_a_picture() {
+        assert!(qr_image("BX1.abc").unwrap().starts_with("data:image/svg+xml;base64,"));
+        assert!(qr_image(&"x".repeat(10_000)).is_err());
+    }
+}
