@@ -1,4 +1,5 @@
-//! Wire in, verb, wire out; no decisions. Verbs that write run to their end whether or not their caller waits.
+//! Wire in, verb, wire out; no decisions. Verbs that write run to their end whether or not their
+//! caller waits.
 
 use std::sync::Arc;
 

@@ -158,7 +158,8 @@ fn app(
     })
 }
 
-/// A secret that is missing would let anybody sign webhooks, a time of nothing would ask the provider without end.
+/// A secret that is missing would let anybody sign webhooks, a time of nothing would ask the
+/// provider without end.
 fn check(config: &Config) -> Result<(), BuildError> {
     let wrong = |key, detail| Err(BuildError::Config { key, detail });
     let url = &config.stripe_api_base;

@@ -1,4 +1,5 @@
-//! The verbs, one file each; and what several of them share: taking in how the provider's objects stand.
+//! The verbs, one file each; and what several of them share: taking in how the provider's objects
+//! stand.
 
 mod cancel_payment;
 mod capture_payment;

@@ -79,7 +79,8 @@ pub(crate) async fn lock_by_reference(
     tx.query_opt(sql, &[reference.into()]).await?.as_ref().map(read).transpose()
 }
 
-/// Writes all that may change of a payment that was locked at version `read`, and when to look at it next.
+/// Writes all that may change of a payment that was locked at version `read`, and when to look at
+/// it next.
 pub(crate) async fn update(
     tx: &mut Tx,
     payment: &Payment,

@@ -1,5 +1,6 @@
-//! The one Stripe client: form-encoded calls with a pinned version, errors sorted by what to do about them, and a
-//! record of each call for the transaction log. Whether Stripe or the sandbox answers is a matter of its address.
+//! The one Stripe client: form-encoded calls with a pinned version, errors sorted by what to do
+//! about them, and a record of each call for the transaction log. Whether Stripe or the sandbox
+//! answers is a matter of its address.
 
 mod objects;
 mod signature;
@@ -126,7 +127,8 @@ impl Stripe {
         Ok(Self { http: builder.build()?, settings })
     }
 
-    /// Makes a payment intent that is captured by a call of its own. `key` makes a repeat harmless for 24 hours.
+    /// Makes a payment intent that is captured by a call of its own. `key` makes a repeat harmless
+    /// for 24 hours.
     pub(crate) async fn create_intent(&self, new: &NewIntent<'_>, key: String) -> Called<Intent> {
         let form = vec![
             ("amount", new.amount.minor.to_string()),
@@ -153,7 +155,8 @@ impl Stripe {
         self.post("capture_intent", path, Vec::new()).await
     }
 
-    /// Gives up an intent, and with it an authorization. A repeat is refused about the state, and has no effect.
+    /// Gives up an intent, and with it an authorization. A repeat is refused about the state, and
+    /// has no effect.
     pub(crate) async fn cancel_intent(&self, intent: &str) -> Called<Intent> {
         let path = format!("/v1/payment_intents/{intent}/cancel");
         let form = vec![("cancellation_reason", "abandoned".to_owned())];

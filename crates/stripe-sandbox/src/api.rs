@@ -1,4 +1,5 @@
-//! `/v1`: who calls, which operation, one transaction, and the answer an idempotency key stands for.
+//! `/v1`: who calls, which operation, one transaction, and the answer an idempotency key stands
+//! for.
 
 use std::{
     collections::HashSet,

@@ -1,8 +1,10 @@
-//! A server that speaks the part of Stripe's API that selling tickets needs, for the one-process shape and for tests.
+//! A server that speaks the part of Stripe's API that selling tickets needs, for the one-process
+//! shape and for tests.
 //!
-//! It stands for a third party: its state is its own and durable, its webhooks are signed and sent until they are
-//! answered, its test cards, errors and idempotency keys behave as Stripe's do. It never imports a service, and the
-//! Stripe client in `payment` can't tell it from Stripe. What only the sandbox has lies under `/sandbox`.
+//! It stands for a third party: its state is its own and durable, its webhooks are signed and sent
+//! until they are answered, its test cards, errors and idempotency keys behave as Stripe's do. It
+//! never imports a service, and the Stripe client in `payment` can't tell it from Stripe. What only
+//! the sandbox has lies under `/sandbox`.
 
 mod api;
 mod cards;
@@ -69,7 +71,8 @@ pub struct Config {
     pub secret_key: Secret<String>,
     /// The publishable key that browsers call with: `pk_test_…`.
     pub publishable_key: String,
-    /// Where buyers' browsers reach the sandbox, for the 3-D Secure page; empty: as the confirming call reached it.
+    /// Where buyers' browsers reach the sandbox, for the 3-D Secure page; empty: as the confirming
+    /// call reached it.
     pub public_url: String,
     /// Where events are sent; nowhere if empty.
     pub webhook_url: String,

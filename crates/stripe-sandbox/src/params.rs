@@ -1,4 +1,5 @@
-//! Form-encoded parameters with Stripe's bracket notation, and the errors Stripe gives for wrong ones.
+//! Form-encoded parameters with Stripe's bracket notation, and the errors Stripe gives for wrong
+//! ones.
 
 use std::collections::BTreeMap;
 

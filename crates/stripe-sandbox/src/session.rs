@@ -1,4 +1,5 @@
-//! One API call inside its transaction: loads and saves objects, and gathers the events it leads to.
+//! One API call inside its transaction: loads and saves objects, and gathers the events it leads
+//! to.
 
 use db::{Error, Tx};
 use kernel::{Ids, Timestamp};

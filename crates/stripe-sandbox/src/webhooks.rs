@@ -1,4 +1,5 @@
-//! Events on their way to the webhook endpoint: signed, sent until answered with 2xx, and still due after a crash.
+//! Events on their way to the webhook endpoint: signed, sent until answered with 2xx, and still due
+//! after a crash.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -178,7 +179,8 @@ impl Worker {
         match done {
             Ok(()) => true,
             Err(reason) => {
-                debug!(target_id = %work.target, attempts = work.attempts, %reason, "sandbox retry");
+                let Due { target, attempts, .. } = work;
+                debug!(due = %target, attempts, %reason, "sandbox retry");
                 false
             }
         }
@@ -237,7 +239,7 @@ impl Worker {
             if ok {
                 done.push(work.seq);
             } else if work.attempts + 1 >= MAX_ATTEMPTS {
-                warn!(target_id = %work.target, "sandbox gives up");
+                warn!(due = %work.target, "sandbox gives up");
                 done.push(work.seq);
             } else {
                 later.push((work.seq, now.plus(back_off(work.attempts))));
@@ -286,7 +288,8 @@ impl Worker {
     }
 }
 
-/// The header that proves an event is Stripe's: `t=<seconds>,v1=<HMAC-SHA256 of "<seconds>.<body>">`.
+/// The header that proves an event is Stripe's: `t=<seconds>,v1=<HMAC-SHA256 of
+/// "<seconds>.<body>">`.
 #[must_use]
 pub fn signature(secret: &Secret<String>, seconds: i64, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());

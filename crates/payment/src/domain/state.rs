@@ -171,7 +171,10 @@ mod tests {
         }
 
         #[test]
-        fn a_repeat_changes_nothing(inputs in prop::collection::vec(input(), 0..20), last in input()) {
+        fn a_repeat_changes_nothing(
+            inputs in prop::collection::vec(input(), 0..20),
+            last in input(),
+        ) {
             let mut state = State::RequiresPayment;
             for input in inputs {
                 state = step(state, input).unwrap_or(state);

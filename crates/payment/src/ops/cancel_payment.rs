@@ -1,4 +1,5 @@
-//! `cancel_payment`: gives up a payment that is not captured, and voids its authorization. Safe to repeat.
+//! `cancel_payment`: gives up a payment that is not captured, and voids its authorization. Safe to
+//! repeat.
 
 use std::sync::Arc;
 

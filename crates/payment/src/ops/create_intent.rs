@@ -1,5 +1,5 @@
-//! `create_intent`: our row first, then the provider's intent keyed by it, then what it said. Whoever finds the row
-//! without an intent finishes it.
+//! `create_intent`: our row first, then the provider's intent keyed by it, then what it said.
+//! Whoever finds the row without an intent finishes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,8 @@ use crate::{
 
 /// The longest booking reference.
 const MAX_REFERENCE: usize = 64;
-/// After how many tries another key is used: the provider may remember a fault of its own under the first.
+/// After how many tries another key is used: the provider may remember a fault of its own under the
+/// first.
 const TRIES_PER_KEY: i64 = 3;
 /// How long the creation of an intent is tried. The provider remembers keys for 24 hours.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20 * 3_600);

@@ -1,4 +1,5 @@
-//! Takes in how the provider's intent stands: state, history and event in one transaction, beside the log of the call.
+//! Takes in how the provider's intent stands: state, history and event in one transaction, beside
+//! the log of the call.
 
 use std::sync::Arc;
 
@@ -137,8 +138,8 @@ pub(crate) async fn keep(app: &App, entry: Entry) -> Result<(), Failure> {
     Ok(written?)
 }
 
-/// Takes in the answer to a capture or cancel. Where the provider refuses because of the intent's state (it was a repeat,
-/// or somebody was faster), its state is what counts.
+/// Takes in the answer to a capture or cancel. Where the provider refuses because of the intent's
+/// state (it was a repeat, or somebody was faster), its state is what counts.
 pub(crate) async fn settle(
     app: &Arc<App>,
     payment: &Payment,

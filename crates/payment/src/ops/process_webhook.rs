@@ -1,5 +1,5 @@
-//! `process_webhook`: believes only what is signed, takes each event once, never lets an older one win, and commits all
-//! that it leads to in one transaction.
+//! `process_webhook`: believes only what is signed, takes each event once, never lets an older one
+//! win, and commits all that it leads to in one transaction.
 
 use std::sync::Arc;
 
@@ -154,7 +154,8 @@ impl Noted<'_> {
         Ok(Outcome { name, change })
     }
 
-    /// Takes up a refund that was made at the provider and not by us, so that our figures stay true.
+    /// Takes up a refund that was made at the provider and not by us, so that our figures stay
+    /// true.
     async fn adopt(
         &self,
         tx: &mut Tx,
@@ -186,7 +187,8 @@ impl Noted<'_> {
     }
 }
 
-/// The payment that an intent belongs to, locked. An event may be faster than the answer that tells us the intent's id.
+/// The payment that an intent belongs to, locked. An event may be faster than the answer that tells
+/// us the intent's id.
 async fn payment_of(tx: &mut Tx, intent: &Intent) -> Result<Option<Payment>, Failure> {
     if let Some(payment) = store::lock_by_reference(tx, &intent.id).await? {
         return Ok(Some(payment));

@@ -1,5 +1,5 @@
-//! Due work: finishes what a crash left half done, and asks the provider about payments and refunds of which nothing was
-//! heard, so that money and tickets match even when every webhook is lost.
+//! Due work: finishes what a crash left half done, and asks the provider about payments and refunds
+//! of which nothing was heard, so that money and tickets match even when every webhook is lost.
 
 use std::sync::Arc;
 

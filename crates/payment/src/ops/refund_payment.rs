@@ -1,5 +1,5 @@
-//! `refund_payment`: sets the money aside under the caller's key, then has the provider give it back; whoever finds the
-//! refund pending finishes it.
+//! `refund_payment`: sets the money aside under the caller's key, then has the provider give it
+//! back; whoever finds the refund pending finishes it.
 
 use std::sync::Arc;
 
@@ -22,7 +22,8 @@ use crate::{
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 500;
-/// After how many tries another key is used: the provider may remember a fault of its own under the first.
+/// After how many tries another key is used: the provider may remember a fault of its own under the
+/// first.
 const TRIES_PER_KEY: i64 = 3;
 /// Whose keys these are.
 const SCOPE: &str = "refund_payment";
@@ -116,8 +117,8 @@ async fn replay(tx: &mut Tx, answer: &serde_json::Value) -> Result<(Payment, Ref
     Ok((payment.ok_or_else(|| Failure::not_found("payment"))?, refund))
 }
 
-/// Has the provider give the money back, or asks it how far it is. A provider that is away leaves the refund pending: it
-/// is durable, and will be finished.
+/// Has the provider give the money back, or asks it how far it is. A provider that is away leaves
+/// the refund pending: it is durable, and will be finished.
 pub(crate) async fn finish_refund(
     app: &Arc<App>,
     payment: &Payment,

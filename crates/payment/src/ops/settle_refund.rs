@@ -1,4 +1,5 @@
-//! Takes in how a refund stands at the provider: refund, payment, history and event in one transaction.
+//! Takes in how a refund stands at the provider: refund, payment, history and event in one
+//! transaction.
 
 use std::sync::Arc;
 

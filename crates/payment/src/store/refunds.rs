@@ -13,8 +13,8 @@ macro_rules! columns {
     };
 }
 
-/// Sets `amount_minor` of the captured money aside for a refund; `false` if that much is not left. Two refunds at once
-/// never get the same money: the second finds what the first has left.
+/// Sets `amount_minor` of the captured money aside for a refund; `false` if that much is not left.
+/// Two refunds at once never get the same money: the second finds what the first has left.
 pub(crate) async fn reserve_refund(
     tx: &mut Tx,
     payment: PaymentId,

@@ -1,4 +1,5 @@
-//! The proof that a webhook is Stripe's: an HMAC over its time and body, made with a secret that both know.
+//! The proof that a webhook is Stripe's: an HMAC over its time and body, made with a secret that
+//! both know.
 
 use std::time::Duration;
 

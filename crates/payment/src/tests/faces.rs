@@ -1,4 +1,5 @@
-//! The whole service as the host runs it: gRPC over a wire, its tasks started, its events on the bus.
+//! The whole service as the host runs it: gRPC over a wire, its tasks started, its events on the
+//! bus.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! What comes from the provider by itself: believed only where signed, counted once, and never turning time back.
+//! What comes from the provider by itself: believed only where signed, counted once, and never
+//! turning time back.
 
 use kernel::Secret;
 use serde_json::{Value, json};

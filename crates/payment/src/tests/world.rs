@@ -1,4 +1,5 @@
-//! What the service's tests live in: a payment-service and a provider, each on a port and a database of its own.
+//! What the service's tests live in: a payment-service and a provider, each on a port and a
+//! database of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,7 +21,8 @@ use crate::{
 const SECRET_KEY: &str = "sk_test_1";
 pub(crate) const WEBHOOK_SECRET: &str = "whsec_1";
 
-/// A payment-service with its provider. Time moves by hand, webhooks come when [`World::webhooks`] is called.
+/// A payment-service with its provider. Time moves by hand, webhooks come when [`World::webhooks`]
+/// is called.
 pub(crate) struct World {
     pub(crate) app: Arc<App>,
     pub(crate) clock: Arc<ManualClock>,
