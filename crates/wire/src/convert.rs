@@ -119,3 +119,57 @@ pub fn to_place(place: &kernel::Place) -> Place {
         wheelchair: place.wheelchair,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_arrives_as_it_was_sent() {
+        let best = |section: Option<&str>, wheelchair| Choice::BestAvailable {
+            quantity: 3,
+            section: section.map(str::to_owned),
+            category: None,
+            wheelchair,
+        };
+        let wishes = [
+            Choice::Seats(vec!["A/1/2".parse().unwrap(), "A/1/3".parse().unwrap()]),
+            best(Some("stalls"), 0),
+            best(None, 3),
+            Choice::Admissions { section: "standing".to_owned(), quantity: 2 },
+        ];
+        for wish in wishes {
+            assert_eq!(choice(Some(&to_choice(&wish))).unwrap(), wish);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_its_field() {
+        let seats = |seats: Vec<String>| {
+            let wish = pb::choice::Wish::Seats(pb::choice::Seats { seats });
+            choice(Some(&pb::Choice { wish: Some(wish) })).unwrap_err()
+        };
+        assert_eq!(seats(vec!["A/1/2".into(), "\n".into()]).fields[0].field, "choice.seats[1]");
+        assert_eq!(seats(vec!["A/1/2".into(); 10_000]).fields[0].field, "choice.seats");
+        assert_eq!(choice(None).unwrap_err().fields[0].field, "choice");
+        let amount = pb::Money { minor: 1, currency: "nonsense".into() };
+        assert_eq!(money("price", Some(&amount)).unwrap_err().fields[0].field, "price");
+        assert_eq!(money("price", None).unwrap_err().fields[0].field, "price");
+        assert_eq!(page(None).unwrap(), Page::new(0, "").unwrap());
+    }
+
+    #[test]
+    fn amounts_and_places_arrive_as_they_were_sent() {
+        let amount = Money::new(-1_250, "EUR".parse().unwrap());
+        assert_eq!(money("price", Some(&to_money(amount))).unwrap(), amount);
+        for seat in [None, Some("A/1/2".parse().unwrap())] {
+            let sent = kernel::Place {
+                section: "A".into(),
+                seat,
+                category: "front".into(),
+                wheelchair: true,
+            };
+            assert_eq!(place(&to_place(&sent)).unwrap(), sent);
+        }
+    }
+}

@@ -84,7 +84,8 @@ async fn a_deadline_ends_the_call_at_both_ends() {
         let name = world.name;
         let started = Instant::now();
         let context = Context::new(buyer(), "").within(started + Duration::from_millis(50));
-        let status = get(world.wire.with(&context), "hang").await.unwrap_err();
+        let answer = timeout(SOON, get(world.wire.with(&context), "hang")).await;
+        let status = answer.expect("it ends").unwrap_err();
         assert_eq!(status.code(), tonic::Code::DeadlineExceeded, "{name}: {status:?}");
         assert_eq!(wire::failure(&status).code, Code::Deadline, "{name}");
         assert!(started.elapsed() >= Duration::from_millis(50), "{name}");
@@ -163,6 +164,7 @@ async fn the_breaker_opens_and_recovers() {
                 if failure.reason == "CIRCUIT_OPEN" {
                     break failure;
                 }
+                yield_now().await;
             }
         };
         let failure = timeout(SOON, opened).await.expect("it opens");
