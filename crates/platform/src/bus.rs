@@ -1,4 +1,5 @@
-//! The event log: topics of CloudEvents 1.0 with consumer groups, delivered at least once, in order per key.
+//! The event log: topics of CloudEvents 1.0 with consumer groups, delivered at least once, in
+//! order per key.
 
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
@@ -10,6 +11,8 @@ mod consumer;
 mod memory;
 mod meters;
 mod store;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use memory::Memory;
@@ -57,6 +60,7 @@ impl Envelope {
     ///
     /// # Errors
     /// If the content has no JSON form.
+    #[expect(clippy::needless_pass_by_value, reason = "ids and texts alike are simply handed in")]
     pub fn new<T: Serialize>(
         (topic, source, kind): (&'static str, &'static str, &'static str),
         key: impl ToString,
@@ -118,8 +122,8 @@ impl Delivery {
     }
 }
 
-/// What a consumer does with one event. It may be called again with the same event, also at the same time as with events of
-/// other keys; never with two events of one key at once.
+/// What a consumer does with one event. It may be called again with the same event, also at the
+/// same time as with events of other keys; never with two events of one key at once.
 pub type Handler = Arc<
     dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync,
 >;
@@ -189,7 +193,6 @@ impl Bus {
     ///
     /// # Errors
     /// If its tables can't be made.
-    #[expect(clippy::needless_pass_by_value, reason = "as `memory`, whose signature is fixed")]
     pub async fn memory_with(
         db: db::Db,
         tasks: Tasks,

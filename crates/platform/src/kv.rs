@@ -3,8 +3,6 @@
 
 mod cache;
 mod channels;
-#[cfg(test)]
-mod conformance;
 mod limits;
 mod locks;
 mod memory;

@@ -101,7 +101,7 @@ impl Consumer {
 
 impl Loop {
     async fn run(mut self, stopping: CancellationToken) {
-        loop {
+        while !stopping.is_cancelled() {
             let now = Instant::now();
             self.window.wake(now);
             self.start_handlers();
@@ -114,7 +114,7 @@ impl Loop {
                 saved = ready(&mut self.saving) => self.saved(saved),
                 () = self.consumer.group.wake.notified() => self.woken(),
                 () = sleep_until(timer) => {}
-                () = stopping.cancelled() => break,
+                () = stopping.cancelled() => {}
             }
         }
         self.stop().await;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use db::Db;
+use db::{Coalescer, Db};
 use kernel::Failure;
 use tokio::sync::Notify;
 
@@ -28,6 +28,7 @@ const TRIM_BATCH: i64 = 2_000;
 
 pub(super) struct Memory {
     db: Db,
+    appender: Coalescer<Vec<Record>, (), Failure>,
     settings: Settings,
     groups: Mutex<Vec<Arc<Group>>>,
     /// The metrics that were registered, by service.
@@ -51,7 +52,8 @@ impl Memory {
     ) -> Result<Arc<Self>, Failure> {
         db.migrate(&[&store::MIGRATIONS]).await?;
         let (groups, families) = (Mutex::default(), Mutex::default());
-        let log = Arc::new(Self { db, settings, groups, families });
+        let appender = store::appender(db.clone());
+        let log = Arc::new(Self { db, appender, settings, groups, families });
         let trimmed = log.clone();
         tasks.every("bus-trim", TRIM_PERIOD, Arc::default(), move || {
             let log = trimmed.clone();
@@ -66,7 +68,7 @@ impl Memory {
         }
         let topics: BTreeSet<&str> = events.iter().map(|event| &*event.topic).collect();
         let records = events.iter().map(Envelope::record).collect::<Result<_, _>>()?;
-        store::append(&self.db, records).await?;
+        self.appender.call(records).await?;
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         for group in groups.iter() {
             if group.topics.iter().any(|topic| topics.contains(topic)) {

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
-use db::{Db, Error, Migration, Migrations, Row, Sql, Tx, Value};
+use db::{Coalescer, CoalescerSettings, Db, Error, Migration, Migrations, Row, Sql, Tx, Value};
 use kernel::Failure;
 
 use super::{
@@ -79,17 +79,21 @@ pub(super) struct Progress {
     pub(super) parked: Vec<Tried>,
 }
 
-/// Appends events; one that the log has is passed over.
-pub(super) async fn append(db: &Db, records: Vec<Record>) -> Result<(), Failure> {
-    let records: Arc<[Record]> = records.into();
-    db.write(move |tx| {
-        let records = records.clone();
-        Box::pin(async move { Ok(append_all(tx, &records).await?) })
+/// Appends what is published at the same time in one transaction; events that the log has are
+/// passed over.
+pub(super) fn appender(db: Db) -> Coalescer<Vec<Record>, (), Failure> {
+    // One lane: a second would only wait for the first's topics.
+    let settings = CoalescerSettings { max_batch: 256, max_waiting: 4_096, lanes: 1 };
+    Coalescer::new(db, settings, |tx, published| {
+        Box::pin(async move {
+            let records: Vec<&Record> = published.iter().flatten().collect();
+            append(tx, &records).await?;
+            Ok(published.iter().map(|_| Ok(())).collect())
+        })
     })
-    .await
 }
 
-async fn append_all(tx: &mut Tx, records: &[Record]) -> Result<(), Error> {
+async fn append(tx: &mut Tx, records: &[&Record]) -> Result<(), Error> {
     let topics: BTreeSet<&str> = records.iter().map(|record| &*record.topic).collect();
     for topic in topics {
         let mut last: i64 = tx.query_one(LOCK_TOPIC, &[topic.into()]).await?.get(0)?;

@@ -2,6 +2,7 @@
 
 pub(super) mod lines;
 mod memory;
+pub(super) mod stored;
 
 use std::{sync::Arc, time::Duration};
 

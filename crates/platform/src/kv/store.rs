@@ -3,7 +3,10 @@
 use db::{Db, Error, Migration, Migrations, Row, Tx, Value};
 use kernel::{Failure, Timestamp};
 
-use super::queue::lines::{Changes, Line, Lines, Stored};
+use super::queue::{
+    lines::{Changes, Line, Lines},
+    stored::Stored,
+};
 
 const POSTGRES: Migration =
     Migration { name: "0001_kv", sql: include_str!("../../migrations/postgres/0001_kv.sql") };

@@ -1,52 +1,36 @@
 //! The key-value parts in this process keep their promises.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
-};
+mod conformance;
 
+use std::{sync::Arc, time::Duration};
+
+use conformance::Subject;
 use futures_util::future::join_all;
-use kernel::{Clock, Timestamp};
+use testkit::{ManualClock, TestDb};
 
-use super::{Kv, conformance};
+use super::Kv;
 
-/// A store in a directory of its own, with a clock that is driven.
+/// A store on a database of its own, with a clock that is driven.
 struct InProcess {
-    directory: tempfile::TempDir,
-    clock: Arc<Driven>,
-}
-
-struct Driven(AtomicI64);
-
-impl Clock for Driven {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
-    }
+    database: TestDb,
+    clock: Arc<ManualClock>,
 }
 
 impl InProcess {
-    fn new() -> Self {
-        let clock = Arc::new(Driven(AtomicI64::new(1_700_000_000_000_000)));
-        Self { directory: tempfile::tempdir().unwrap(), clock }
-    }
-
-    async fn db(&self) -> db::Db {
-        let path = self.directory.path().join("kv.sqlite");
-        db::Db::open(&db::Settings::new(format!("sqlite:{}", path.display()))).await.unwrap()
+    fn new(database: TestDb) -> Self {
+        println!("on {}", database.engine());
+        Self { database, clock: Arc::default() }
     }
 }
 
-impl conformance::Subject for InProcess {
+impl Subject for InProcess {
     async fn open(&self) -> Kv {
-        Kv::memory(self.db().await, self.clock.clone()).await.unwrap()
+        let db = self.database.open_again().await;
+        Kv::memory(db, self.clock.clone()).await.unwrap()
     }
 
     async fn pass(&self, time: Duration) {
-        let micros = i64::try_from(time.as_micros()).unwrap();
-        self.clock.0.fetch_add(micros, Ordering::SeqCst);
+        self.clock.advance(time);
     }
 }
 
@@ -54,7 +38,9 @@ macro_rules! conforms {
     ($($name:ident => $part:ident),* $(,)?) => {$(
         #[tokio::test]
         async fn $name() {
-            conformance::$part(&InProcess::new()).await;
+            for database in testkit::databases(&[]).await {
+                conformance::$part(&InProcess::new(database)).await;
+            }
         }
     )*};
 }
@@ -72,8 +58,8 @@ conforms! {
 
 #[tokio::test]
 async fn what_could_not_be_stored_never_happened() {
-    let subject = InProcess::new();
-    let db = subject.db().await;
+    let subject = InProcess::new(testkit::sqlite(&[]).await);
+    let db = subject.database.open_again().await;
     let kv = Kv::memory(db.clone(), subject.clock.clone()).await.unwrap();
     let queue = kv.queue();
     queue.join("l", "a", "", 9).await.unwrap();
@@ -97,8 +83,8 @@ async fn what_could_not_be_stored_never_happened() {
 
 #[tokio::test]
 async fn a_caller_that_leaves_neither_loses_nor_doubles_a_place() {
-    let subject = InProcess::new();
-    let kv = conformance::Subject::open(&subject).await;
+    let subject = InProcess::new(testkit::sqlite(&[]).await);
+    let kv = subject.open().await;
     let queue = kv.queue();
     for round in 0..50_u32 {
         let joins = (0..8).map(|member| {
@@ -115,6 +101,6 @@ async fn a_caller_that_leaves_neither_loses_nor_doubles_a_place() {
     let head = queue.head("l").await.unwrap();
     assert_eq!(head.last, head.waiting, "numbers have no gaps");
     drop((kv, queue));
-    let queue = conformance::Subject::open(&subject).await.queue();
+    let queue = subject.open().await.queue();
     assert_eq!(queue.head("l").await.unwrap(), head);
 }

@@ -2,16 +2,17 @@
 //! It holds no clock and does no I/O. Every operation takes O(log n) or less.
 
 use std::{
-    borrow::Borrow,
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
-    hash::{Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
 
 use kernel::{Code, Failure, Timestamp};
 
-use super::{Head, Item, Place};
+use super::{
+    Head, Item, Place,
+    stored::{ByMember, Stored},
+};
 
 /// All lines. A line's index is its number in the store.
 #[derive(Default)]
@@ -44,15 +45,6 @@ pub(in crate::kv) struct Line {
     shown: Head,
 }
 
-/// A place as it waits: about 140 bytes, all in all, and what the member left with it.
-pub(in crate::kv) struct Stored {
-    pub(in crate::kv) number: u64,
-    pub(in crate::kv) joined_at: Timestamp,
-    member_bytes: u32,
-    /// The member, and then the content.
-    text: Box<str>,
-}
-
 struct Claim {
     until: Timestamp,
     attempts: u32,
@@ -81,9 +73,6 @@ pub(in crate::kv) struct SavedLine {
     pub(in crate::kv) serving: u64,
     pub(in crate::kv) turn: u64,
 }
-
-/// A place that is found by its member.
-struct ByMember(Arc<Stored>);
 
 impl Lines {
     pub(super) fn place(&self, line: &str, member: &str) -> Option<Place> {
@@ -362,31 +351,6 @@ impl Line {
     }
 }
 
-impl Stored {
-    pub(in crate::kv) fn new(
-        number: u64,
-        joined_at: Timestamp,
-        member: &str,
-        content: &str,
-    ) -> Self {
-        let text = [member, content].concat().into_boxed_str();
-        let member_bytes = u32::try_from(member.len()).unwrap_or(u32::MAX);
-        Self { number, joined_at, member_bytes, text }
-    }
-
-    pub(in crate::kv) fn member(&self) -> &str {
-        self.parts().0
-    }
-
-    pub(in crate::kv) fn content(&self) -> &str {
-        self.parts().1
-    }
-
-    fn parts(&self) -> (&str, &str) {
-        self.text.split_at_checked(self.member_bytes as usize).unwrap_or((&self.text, ""))
-    }
-}
-
 impl Changes {
     pub(super) fn is_empty(&self) -> bool {
         self.joined.is_empty()
@@ -395,26 +359,6 @@ impl Changes {
             && self.lines.is_empty()
     }
 }
-
-impl Borrow<str> for ByMember {
-    fn borrow(&self) -> &str {
-        self.0.member()
-    }
-}
-
-impl Hash for ByMember {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.member().hash(state);
-    }
-}
-
-impl PartialEq for ByMember {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.member() == other.0.member()
-    }
-}
-
-impl Eq for ByMember {}
 
 fn lied(detail: &str) -> Failure {
     Failure::internal(format!("the waiting queue's tables: {detail}"))

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use kernel::{Code, Failure};
 
-use super::{Item, Kv, Queue, Rate, Received};
+use crate::kv::{Item, Kv, Queue, Rate, Received};
 
 /// A store under test.
 pub(crate) trait Subject {
@@ -142,7 +142,7 @@ pub(crate) async fn channels(subject: &impl Subject) {
 pub(crate) async fn queue_order(subject: &impl Subject) {
     let kv = subject.open().await;
     let queue = kv.queue();
-    assert_eq!(queue.head("l").await.unwrap(), super::Head::default());
+    assert_eq!(queue.head("l").await.unwrap(), crate::kv::Head::default());
     assert_eq!(queue.place("l", "a").await.unwrap(), None);
     assert!(queue.claim("l", 5, LONG).await.unwrap().is_empty());
     for (number, member) in (1..).zip(["a", "b", "c", "d"]) {
