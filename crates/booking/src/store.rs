@@ -182,9 +182,9 @@ pub(crate) async fn history(tx: &mut Tx, id: BookingId) -> Result<Vec<Transition
         .await?;
     let read = |row: &db::Row| {
         Ok(Transition {
-            from: stored::named("from_status", row.get(0)?, Status::named)?,
-            to: stored::named("to_status", row.get(1)?, Status::named)?,
-            input: stored::named("input", row.get(2)?, Input::named)?,
+            from: stored::named("from_status", &row.get::<String>(0)?, Status::named)?,
+            to: stored::named("to_status", &row.get::<String>(1)?, Status::named)?,
+            input: stored::named("input", &row.get::<String>(2)?, Input::named)?,
             reason: row.get(3)?,
             at: row.get(4)?,
         })
@@ -250,7 +250,7 @@ pub(crate) async fn dead_letters(
     let read = |row: &db::Row| {
         Ok(DeadLetter {
             booking_id: row.get(0)?,
-            step: stored::named("step", row.get(1)?, Step::named)?,
+            step: stored::named("step", &row.get::<String>(1)?, Step::named)?,
             attempts: row.get(2)?,
             last_error: row.get(3)?,
             since: row.get(4)?,

@@ -1,1 +1,11 @@
-//! Whole sagas against services that can be made to fail.
+//! Whole sagas, on both engines, against services that can be made to fail, hang and lose their answers.
+
+mod crashes;
+mod events;
+mod http;
+mod openings;
+mod refusals;
+mod stage;
+mod undoings;
+mod unit;
+mod world;

@@ -136,8 +136,8 @@ pub(super) fn booking(row: &Row) -> Result<Booking, Error> {
         choice: choice(parsed("choice", row.get(5)?)?)?,
         admitted: row.get(6)?,
         state: State {
-            status: named("status", row.get(7)?, Status::named)?,
-            payment: named("payment_status", row.get(8)?, PaymentStatus::named)?,
+            status: named("status", &row.get::<String>(7)?, Status::named)?,
+            payment: named("payment_status", &row.get::<String>(8)?, PaymentStatus::named)?,
         },
         offer: offer(row)?,
         payment_id: row.get(14)?,
@@ -156,7 +156,7 @@ pub(super) fn booking(row: &Row) -> Result<Booking, Error> {
             leased: row.get(23)?,
             lease: row.get(24)?,
             attempts: row.get(25)?,
-            undo: named("undo", row.get(26)?, Undo::from_text)?,
+            undo: named("undo", &row.get::<String>(26)?, Undo::from_text)?,
             cancelling: row.get(27)?,
             refunds_failed: row.get(28)?,
         },
@@ -167,10 +167,10 @@ pub(super) fn booking(row: &Row) -> Result<Booking, Error> {
 /// A value stored by its name.
 pub(super) fn named<T>(
     column: &str,
-    name: String,
+    name: &str,
     read: impl Fn(&str) -> Option<T>,
 ) -> Result<T, Error> {
-    read(&name).ok_or_else(|| corrupt(column, &name))
+    read(name).ok_or_else(|| corrupt(column, &name))
 }
 
 fn offer(row: &Row) -> Result<Option<Offer>, Error> {
