@@ -1,4 +1,5 @@
-//! The handles that every verb gets, and the two ways a booking is written: by who holds its lease, and by anybody else.
+//! The handles that every verb gets, and the two ways a booking is written: by who holds its lease,
+//! and by anybody else.
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,7 +68,8 @@ impl App {
         now.plus(Duration::from_secs(self.config.lease_seconds))
     }
 
-    /// Writes a change of the one who holds the booking's lease, which goes on while there is more to do.
+    /// Writes a change of the one who holds the booking's lease, which goes on while there is more
+    /// to do.
     ///
     /// # Errors
     /// Why it could not be written.
@@ -97,9 +99,10 @@ impl App {
         Ok(Written::Done(shared.0.booking.clone()))
     }
 
-    /// Decides on a booking as it is now, in one transaction. `decision` answers whether it changed anything. If nobody
-    /// is at work on the booking, the decider gets the lease; else whoever is at work will see the change with its next
-    /// write. A decision that came by `message` is made once: `None` if it was made before.
+    /// Decides on a booking as it is now, in one transaction. `decision` answers whether it changed
+    /// anything. If nobody is at work on the booking, the decider gets the lease; else whoever is
+    /// at work will see the change with its next write. A decision that came by `message` is made
+    /// once: `None` if it was made before.
     ///
     /// # Errors
     /// [`Error::NotFound`], what `decision` refused, or why it could not be written.

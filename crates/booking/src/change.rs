@@ -1,4 +1,5 @@
-//! A change of one booking: the steps it takes, and the facts that others learn of it, to be written in one transaction.
+//! A change of one booking: the steps it takes, and the facts that others learn of it, to be
+//! written in one transaction.
 
 use kernel::{BookingId, Timestamp};
 use wire::pb::{booking::v1::BookingChanged, ticket::v1::Ticket};
@@ -73,7 +74,8 @@ impl Change {
         }
     }
 
-    /// The change that opens `booking`, which asks for its hold at once and is leased until `until`.
+    /// The change that opens `booking`, which asks for its hold at once and is leased until
+    /// `until`.
     pub(crate) fn opening(booking: Booking, until: Timestamp) -> Result<Self, Refusal> {
         let at = booking.created_at;
         let mut change = Self::of(booking, at);

@@ -33,7 +33,8 @@ pub(crate) fn payment_events(app: &Arc<App>) -> Handler {
 /// Handles one payment event. Kinds that mean nothing to bookings are passed over.
 ///
 /// # Errors
-/// If the event is none of ours, or the database fails. A part that is down is no error: the booking is gone on with later.
+/// If the event is none of ours, or the database fails. A part that is down is no error: the
+/// booking is gone on with later.
 pub(crate) async fn handle(app: &Arc<App>, delivery: &Delivery) -> Result<(), Error> {
     match delivery.kind.as_str() {
         "payment.authorized" => payment_authorized::payment_authorized(app, delivery).await,

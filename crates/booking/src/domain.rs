@@ -1,4 +1,5 @@
-//! Pure decisions about bookings: the state machine, what has to be undone, and what comes next. Time is an argument.
+//! Pure decisions about bookings: the state machine, what has to be undone, and what comes next.
+//! Time is an argument.
 
 mod booking;
 mod plan;

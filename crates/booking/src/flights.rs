@@ -1,5 +1,5 @@
-//! Openings under way in this process, so that a repeated request can wait for the first instead of asking the database.
-//! Only an optimisation: across processes the lease on the row decides.
+//! Openings under way in this process, so that a repeated request can wait for the first instead of
+//! asking the database. Only an optimisation: across processes the lease on the row decides.
 
 use std::{
     collections::HashMap,

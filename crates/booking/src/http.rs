@@ -1,4 +1,5 @@
-//! The service's own REST face: `/api/bookings` and the actuator's aliases. JSON in, verb, JSON out.
+//! The service's own REST face: `/api/bookings` and the actuator's aliases. JSON in, verb, JSON
+//! out.
 
 use std::sync::Arc;
 

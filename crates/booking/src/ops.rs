@@ -22,7 +22,8 @@ pub(crate) use retry_dead_letter::{RetryDeadLetter, retry_dead_letter};
 
 use crate::{Error, app::App, domain::Booking, store};
 
-/// Whether a booking is the caller's business: the buyer's, the organization's whose event it is, an operator's.
+/// Whether a booking is the caller's business: the buyer's, the organization's whose event it is,
+/// an operator's.
 fn may_see(caller: &Caller, booking: &Booking) -> bool {
     caller.may_act_for(booking.account_id)
         || booking.organization_id().is_some_and(|id| caller.may_act_for_organization(id))

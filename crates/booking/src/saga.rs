@@ -1,18 +1,20 @@
-//! The saga of a booking. Each step is committed before the next, every call may be repeated, and any process can go on
-//! from what the row says.
+//! The saga of a booking. Each step is committed before the next, every call may be repeated, and
+//! any process can go on from what the row says.
 //!
 //! | from | step | do | undo |
 //! |---|---|---|---|
-//! | RESERVING | [`hold_seats`] | hold the places at ticket-service, price them at event-service | release the hold |
-//! | SEATS_RESERVED | [`request_payment`] | make the payment at payment-service, nothing taken | cancel it: void |
-//! | PAYMENT_PROCESSING, or free | [`issue_tickets`] | turn the hold into tickets | cancel the tickets |
+//! | RESERVING | [`hold_seats`] | hold the places, price them | release the hold |
+//! | SEATS_RESERVED | [`request_payment`] | make the payment | cancel it: void |
+//! | PAYMENT_PROCESSING | [`issue_tickets`] | turn the hold into tickets | cancel them |
 //! | PAYMENT_PROCESSING | [`capture_payment`] | take the money | refund it |
+//!
+//! A free booking has its tickets issued from SEATS_RESERVED, without payment.
 //!
 //! Undone in the order tickets, money, hold. An undoing that keeps failing becomes a dead letter.
 //!
-//! Whoever drives a booking holds its lease. Others may change the booking meanwhile (a buyer cancels, a payment event
-//! comes in): the driver's next write, which may be the one that ends its lease, is then refused by the version, and it
-//! goes on from what the booking has become.
+//! Whoever drives a booking holds its lease. Others may change the booking meanwhile (a buyer
+//! cancels, a payment event comes in): the driver's next write, which may be the one that ends its
+//! lease, is then refused by the version, and it goes on from what the booking has become.
 
 mod capture_payment;
 mod hold_seats;
@@ -39,7 +41,8 @@ pub(crate) struct Driven {
     pub(crate) trouble: Option<Failure>,
 }
 
-/// The most steps of one run; a booking has far fewer unless it is changed under the driver's feet again and again.
+/// The most steps of one run; a booking has far fewer unless it is changed under the driver's feet
+/// again and again.
 const MAX_ROUNDS: u32 = 64;
 
 /// Drives a booking, whose lease the caller holds, as far as it goes.
@@ -86,8 +89,8 @@ async fn run(app: &Arc<App>, context: &Context, mut booking: Booking) -> Result<
     Err(Error::Busy)
 }
 
-/// Has an ended booking undo again what its late driver did from state `known`. `Ok` with the lease, `Err` if there is
-/// nothing to do or somebody else does it.
+/// Has an ended booking undo again what its late driver did from state `known`. `Ok` with the
+/// lease, `Err` if there is nothing to do or somebody else does it.
 async fn redo_undo(
     app: &Arc<App>,
     context: &Context,
@@ -264,7 +267,8 @@ fn set_back(app: &App, booking: Booking, step: Plan, failure: &Failure) -> Resul
     Ok(change)
 }
 
-/// Tries all that is left to undo. What fails is tried again later; what fails for good waits for an operator.
+/// Tries all that is left to undo. What fails is tried again later; what fails for good waits for
+/// an operator.
 async fn undo(
     app: &Arc<App>,
     context: &Context,

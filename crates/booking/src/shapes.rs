@@ -8,7 +8,8 @@ use crate::{
     domain::{Booking, PaymentStatus, Status},
 };
 
-/// The booking as `caller` may see it: only the buyer sees with what to pay, and only while that is possible.
+/// The booking as `caller` may see it: only the buyer sees with what to pay, and only while that is
+/// possible.
 pub(crate) fn booking_for(caller: &Caller, booking: &Booking) -> pb::Booking {
     let mut shape = shape(booking);
     let is_buyer = matches!(caller, Caller::Account { id, .. } if *id == booking.account_id);

@@ -112,7 +112,8 @@ pub(crate) async fn list(
     rows.iter().map(stored::booking).collect()
 }
 
-/// Leases bookings that are due at `now` until `until`, the most overdue first. No two takers get the same one.
+/// Leases bookings that are due at `now` until `until`, the most overdue first. No two takers get
+/// the same one.
 pub(crate) async fn take_due(
     tx: &mut Tx,
     now: Timestamp,

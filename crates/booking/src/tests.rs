@@ -1,4 +1,5 @@
-//! Whole sagas, on both engines, against services that can be made to fail, hang and lose their answers.
+//! Whole sagas, on both engines, against services that can be made to fail, hang and lose their
+//! answers.
 
 mod crashes;
 mod events;

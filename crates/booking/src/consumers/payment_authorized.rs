@@ -1,4 +1,5 @@
-//! The buyer's bank has set the money aside: tickets are issued, then it is taken. Of a booking that ended, it is voided.
+//! The buyer's bank has set the money aside: tickets are issued, then it is taken. Of a booking
+//! that ended, it is voided.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The money was taken: by us, or by a method that can't be authorized first. Of a booking that ended, it goes back.
+//! The money was taken: by us, or by a method that can't be authorized first. Of a booking that
+//! ended, it goes back.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! The provider could not give the money back: an operator has to look, and may have it tried again.
+//! The provider could not give the money back: an operator has to look, and may have it tried
+//! again.
 
 use std::sync::Arc;
 

@@ -79,8 +79,8 @@ impl Undo {
     }
 }
 
-/// What may have been done on the way to `state`, and so has to be undone if the booking ends there. A step counts as
-/// done from the moment it may have been asked for: an answer can get lost.
+/// What may have been done on the way to `state`, and so has to be undone if the booking ends
+/// there. A step counts as done from the moment it may have been asked for: an answer can get lost.
 pub(crate) fn undo_of(state: State) -> Undo {
     use PaymentStatus as P;
     match (state.status, state.payment) {

@@ -25,12 +25,13 @@ pub(crate) struct CancelBooking {
 
 const MAX_REASON_BYTES: usize = 200;
 
-/// Cancels the booking: gives the places back, and the money, wherever it is. Safe to repeat. Where somebody else is at
-/// work on the booking, they undo what they did; the answer is then given before that is over.
+/// Cancels the booking: gives the places back, and the money, wherever it is. Safe to repeat. Where
+/// somebody else is at work on the booking, they undo what they did; the answer is then given
+/// before that is over.
 ///
 /// # Errors
-/// [`Error::NotFound`], also for anybody else's; [`Error::NotCancellable`] if it has ended otherwise; [`Error::TooLate`];
-/// `TICKET_USED` if a ticket was used.
+/// [`Error::NotFound`], also for anybody else's; [`Error::NotCancellable`] if it has ended
+/// otherwise; [`Error::TooLate`]; `TICKET_USED` if a ticket was used.
 pub(crate) async fn cancel_booking(
     app: &Arc<App>,
     context: &Context,

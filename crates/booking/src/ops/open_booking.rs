@@ -32,14 +32,17 @@ pub(crate) struct OpenBooking {
 
 const MAX_TOKEN_BYTES: usize = 1_024;
 
-/// After how long a caller may ask again for a booking that could not be opened yet, in milliseconds.
+/// After how long a caller may ask again for a booking that could not be opened yet, in
+/// milliseconds.
 const RETRY_MS: u64 = 1_000;
 
-/// Opens a booking, or finds the one that the same key opened before: as it stands now, or refused as it was then.
+/// Opens a booking, or finds the one that the same key opened before: as it stands now, or refused
+/// as it was then.
 ///
 /// # Errors
-/// What the request's form, the terms of sale or the places refuse; [`Error::KeyReused`]; unavailable where a part is down,
-/// in which case the booking is gone on with, and a repeat with the same key finds it.
+/// What the request's form, the terms of sale or the places refuse; [`Error::KeyReused`];
+/// unavailable where a part is down, in which case the booking is gone on with, and a repeat with
+/// the same key finds it.
 pub(crate) async fn open_booking(
     app: &Arc<App>,
     context: &Context,
@@ -115,7 +118,8 @@ fn check_form(command: &OpenBooking) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the buyer comes with a valid admission to this event. Only an event in queue mode asks for one.
+/// Whether the buyer comes with a valid admission to this event. Only an event in queue mode asks
+/// for one.
 fn is_admitted(app: &App, account: AccountId, command: &OpenBooking) -> bool {
     if command.admission_token.is_empty() {
         return false;

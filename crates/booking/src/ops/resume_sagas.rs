@@ -1,4 +1,5 @@
-//! Goes on with bookings that are due: left behind by a process that ended, put off after a failure, or out of time.
+//! Goes on with bookings that are due: left behind by a process that ended, put off after a
+//! failure, or out of time.
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use wire::Context;
 
 use crate::{Error, NAME, app::App, saga, store};
 
-/// Takes a batch of due bookings and drives each as far as it goes. Answers whether there may be more. Any number of
-/// replicas may run it at once: each booking is leased to one of them.
+/// Takes a batch of due bookings and drives each as far as it goes. Answers whether there may be
+/// more. Any number of replicas may run it at once: each booking is leased to one of them.
 ///
 /// # Errors
 /// If the database fails.

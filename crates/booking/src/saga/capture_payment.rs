@@ -33,8 +33,8 @@ pub(crate) async fn capture_payment(
     }
 }
 
-/// Gives back what was taken and is not back yet. Each refund that the provider failed to make is followed by one with
-/// another key; else the key, and so the refund, is always the same.
+/// Gives back what was taken and is not back yet. Each refund that the provider failed to make is
+/// followed by one with another key; else the key, and so the refund, is always the same.
 pub(crate) async fn refund_payment(
     app: &App,
     context: &Context,

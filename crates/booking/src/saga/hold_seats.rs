@@ -18,8 +18,8 @@ use crate::{
     domain::{Booking, Line, Offer, Status, Terms},
 };
 
-/// Checks the terms of sale, holds the places, and prices what is held: the offer, and when the hold expires. The hold
-/// bears the booking's id, so that a repeat finds it.
+/// Checks the terms of sale, holds the places, and prices what is held: the offer, and when the
+/// hold expires. The hold bears the booking's id, so that a repeat finds it.
 pub(crate) async fn hold_seats(
     app: &App,
     context: &Context,
@@ -45,7 +45,8 @@ pub(crate) async fn hold_seats(
     Ok((offer(places, &answer)?, Timestamp::from_micros(hold.expires_at_us)))
 }
 
-/// Gives the hold's places back. A hold that became tickets, or never was, has nothing to give back.
+/// Gives the hold's places back. A hold that became tickets, or never was, has nothing to give
+/// back.
 pub(crate) async fn release_hold(
     app: &App,
     context: &Context,

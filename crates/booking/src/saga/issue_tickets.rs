@@ -11,8 +11,8 @@ use wire::{
 
 use crate::{app::App, domain::Booking};
 
-/// Issues the booking's tickets. A repeat gets the same tickets. Refused with `HOLD_LOST` if the hold has lapsed and its
-/// places are gone.
+/// Issues the booking's tickets. A repeat gets the same tickets. Refused with `HOLD_LOST` if the
+/// hold has lapsed and its places are gone.
 pub(crate) async fn issue_tickets(
     app: &App,
     context: &Context,

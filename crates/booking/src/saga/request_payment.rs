@@ -1,4 +1,5 @@
-//! Makes the payment at the provider, without taking anything; undone by cancelling it, which voids an authorization.
+//! Makes the payment at the provider, without taking anything; undone by cancelling it, which voids
+//! an authorization.
 
 use kernel::{Code, Failure, PaymentId, Secret};
 use wire::{
@@ -34,8 +35,9 @@ pub(crate) async fn request_payment(
     Ok((id, Secret::new(payment.client_secret)))
 }
 
-/// Gives the payment up, whatever it has come to: voids it, or refunds what turns out to be taken. A payment that may have
-/// been made without our learning its id is asked for again, as there is one per booking.
+/// Gives the payment up, whatever it has come to: voids it, or refunds what turns out to be taken.
+/// A payment that may have been made without our learning its id is asked for again, as there is
+/// one per booking.
 pub(crate) async fn cancel_payment(
     app: &App,
     context: &Context,

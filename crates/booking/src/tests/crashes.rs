@@ -18,7 +18,8 @@ use crate::{
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// All that happens to a booking from its opening to its cancellation. Clients and the event log repeat themselves.
+/// All that happens to a booking from its opening to its cancellation. Clients and the event log
+/// repeat themselves.
 async fn journey(stage: &Stage, app: &Arc<App>, cancels: bool) {
     let Ok(booking) = stage.open(app, "k").await else { return };
     if matches!(booking.state.status, Status::PaymentPending | Status::PaymentProcessing) {

@@ -275,8 +275,8 @@ impl Stage {
         count.await.unwrap()
     }
 
-    /// Runs `work` in a process that ends within the call of this number, before or after its effect. `false` if the
-    /// work was over before.
+    /// Runs `work` in a process that ends within the call of this number, before or after its
+    /// effect. `false` if the work was over before.
     pub(crate) async fn dies_at<T>(
         &self,
         (number, fault): (usize, Fault),

@@ -1,4 +1,5 @@
-//! The services that booking calls, as far as their contracts go, with a memory that outlives the caller's process.
+//! The services that booking calls, as far as their contracts go, with a memory that outlives the
+//! caller's process.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -353,7 +354,8 @@ impl ticket::ticket_service_server::TicketService for World {
     unasked! {
         ticket: open_inventory(OpenInventoryRequest) -> OpenInventoryResponse,
         get_availability(GetAvailabilityRequest) -> Availability,
-        get_ticket(GetTicketRequest) -> Ticket, list_tickets(ListTicketsRequest) -> ListTicketsResponse,
+        get_ticket(GetTicketRequest) -> Ticket,
+        list_tickets(ListTicketsRequest) -> ListTicketsResponse,
         validate_ticket(ValidateTicketRequest) -> ValidateTicketResponse,
         use_ticket(UseTicketRequest) -> Ticket,
         get_signing_keys(GetSigningKeysRequest) -> GetSigningKeysResponse
