@@ -1,6 +1,6 @@
 //! The event log in this process keeps its promises.
 
-mod conformance;
+pub(super) mod conformance;
 
 use std::{sync::Arc, time::Duration};
 

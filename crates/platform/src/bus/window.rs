@@ -315,3 +315,64 @@ fn park(
     }
     changes.parked.push(held.tried.clone());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = crate::bus::BOOKING_EVENTS;
+
+    fn page(events: &[(i64, &str)]) -> Vec<Page> {
+        let records = events.iter().map(|(seq, key)| {
+            let number = u32::try_from(*seq).unwrap();
+            (*seq, crate::bus::tests::conformance::event(key, number).record().unwrap())
+        });
+        vec![Page { last: events.last().unwrap().0, records: records.collect() }]
+    }
+
+    #[test]
+    fn the_offset_passes_what_is_parked_and_stops_at_what_runs() {
+        let (mut window, now) = (Window::new(Settings::default(), &[TOPIC], &[0]), Instant::now());
+        window.admit_pages(page(&[(1, "a"), (2, "b"), (3, "c")]));
+        let keys: Vec<_> = std::iter::from_fn(|| window.next()).map(|(key, _)| key).collect();
+        assert!(!window.has_changes());
+        window.finish(&keys[2], Ok(()), now);
+        assert!(!window.has_changes(), "1 is at work");
+        let failed = window.finish(&keys[0], Err(Failure::unavailable("down")), now);
+        assert_eq!(failed, Verdict::Again);
+        let changes = window.take_changes();
+        assert_eq!((changes.offsets, changes.parked.len()), (vec![(TOPIC, 1)], 1));
+        // What comes while its key waits is parked at once.
+        window.admit_pages(page(&[(4, "a")]));
+        window.finish(&keys[1], Ok(()), now);
+        let changes = window.take_changes();
+        assert_eq!((changes.offsets, changes.parked.len()), (vec![(TOPIC, 4)], 1));
+        assert_eq!((window.lag(), window.held()), (2, 2));
+        // Nothing of it is handled before its time.
+        assert!(window.next().is_none());
+        let due = window.next_retry().unwrap();
+        assert!(due > now && due <= now + Settings::default().first_delay);
+        window.wake(due);
+        for _ in 0..2 {
+            let (key, delivery) = window.next().unwrap();
+            assert_eq!(delivery.unwrap().key, "a");
+            window.finish(&key, Ok(()), due);
+        }
+        assert_eq!(window.take_changes().unparked.len(), 2);
+        assert_eq!((window.lag(), window.has_changes()), (0, false));
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_limit_and_differ() {
+        let settings = Settings::default();
+        let record = crate::bus::tests::conformance::event("a", 1).record().unwrap();
+        let mut tried = Tried { record, attempts: 0, faults: 0, error: String::new() };
+        for attempts in 1..60 {
+            tried.attempts = attempts;
+            let longest = settings.first_delay * 2_u32.pow(attempts.min(10) - 1);
+            let longest = longest.min(settings.longest_delay);
+            let delay = tried.delay(&settings);
+            assert!(delay <= longest && delay >= longest / 2, "{attempts}: {delay:?}");
+        }
+    }
+}

@@ -104,3 +104,35 @@ async fn a_caller_that_leaves_neither_loses_nor_doubles_a_place() {
     let queue = subject.open().await.queue();
     assert_eq!(queue.head("l").await.unwrap(), head);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_seen_before_it_is_durable() {
+    let subject = InProcess::new(testkit::sqlite(&[]).await);
+    let db = subject.database.open_again().await;
+    let kv = Kv::memory(db.clone(), subject.clock.clone()).await.unwrap();
+    let queue = kv.queue();
+    queue.join("l", "a", "", 9).await.unwrap();
+    // Holds the database's writer until told to go on.
+    let (go_on, wait) = std::sync::mpsc::channel::<()>();
+    let (began, begun) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new((began, wait));
+    let holding = db.write(move |_| {
+        let gate = gate.lock().unwrap();
+        gate.0.send(()).unwrap();
+        let _ = gate.1.recv();
+        Box::pin(std::future::ready(Ok::<(), db::Error>(())))
+    });
+    let joining = async {
+        tokio::task::block_in_place(|| begun.recv().unwrap());
+        let mut joining = std::pin::pin!(queue.join("l", "b", "", 9));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut joining).await;
+        assert!(early.is_err(), "not answered before it is stored");
+        assert_eq!(queue.place("l", "b").await.unwrap(), None);
+        assert_eq!(queue.head("l").await.unwrap().last, 1);
+        go_on.send(()).unwrap();
+        assert_eq!(joining.await.unwrap().0.number, 2);
+        assert_eq!(queue.head("l").await.unwrap().last, 2);
+    };
+    let (held, ()) = tokio::join!(holding, joining);
+    held.unwrap();
+}
