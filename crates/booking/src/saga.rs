@@ -338,9 +338,12 @@ fn back_off(app: &App, now: Timestamp, attempts: u32) -> Timestamp {
     now.plus(first.saturating_mul(1 << doublings).min(limit))
 }
 
-/// Whether the same call may succeed later: its part is down, or had a fault of its own.
+/// Whether the same call may succeed later: its part is down, had a fault of its own, or says when
+/// to ask again.
 fn is_transient(failure: &Failure) -> bool {
-    matches!(failure.code, Code::Unavailable | Code::Deadline | Code::Exhausted | Code::Internal)
+    use Code::{Deadline, Exhausted, Internal, Unavailable};
+    matches!(failure.code, Unavailable | Deadline | Exhausted | Internal)
+        || failure.retry_after_ms.is_some()
 }
 
 fn counted<T>(app: &App, step: Step, result: Result<T, Failure>) -> Result<T, Failure> {

@@ -21,10 +21,16 @@ pub(super) async fn payment_refund_failed(
     let event: PaymentRefunded = delivery.read()?;
     let refund_id = event.refund_id;
     decide(app, delivery, &event.booking_id, move |change| {
-        if change.booking.state.payment != PaymentStatus::Refunding {
+        let (status, payment) = (change.booking.state.status, change.booking.state.payment);
+        if !status.is_terminal() {
             return Ok(false);
         }
+        // The next refund is another one.
         change.booking.cursor.refunds_failed += 1;
+        if payment != PaymentStatus::Refunding {
+            // Whoever asked for it has been refused, or will ask again.
+            return Ok(true);
+        }
         change.dead_letters.push(DeadLetter {
             booking_id: change.booking.id,
             step: Step::RefundPayment,

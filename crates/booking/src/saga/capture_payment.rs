@@ -22,7 +22,7 @@ pub(crate) async fn capture_payment(
     let answer = client(app, context).capture_payment(request).await;
     let payment = answer.map_err(|status| wire::failure(&status))?.into_inner();
     match payment.state() {
-        PaymentState::Captured => Ok(()),
+        PaymentState::Captured | PaymentState::PartiallyRefunded => Ok(()),
         PaymentState::Authorized | PaymentState::Processing => {
             Err(Failure::unavailable("the payment is not taken yet"))
         }

@@ -66,7 +66,8 @@ pub(crate) async fn cancel_payment(
             capture_payment::refund_payment(app, context, booking).await
         }
         PaymentState::Failed | PaymentState::Cancelled => Ok(Input::PaymentVoided),
-        _ => Err(refused),
+        // It has come to something in between, and will come to an end.
+        _ => Err(Failure::unavailable(refused)),
     }
 }
 

@@ -68,10 +68,7 @@ async fn events_in_any_order_lead_to_the_same_end() {
         stage.authorize(id);
         if order[0] == "payment.captured" || order[1] == "payment.captured" {
             // A method that takes the money at once.
-            let mut memory = stage.world.memory();
-            let payment = memory.payments.get_mut(&id.to_string()).unwrap();
-            payment.set_state(PaymentState::Captured);
-            payment.captured_minor = 5_000;
+            stage.capture(id);
         }
         for kind in order {
             stage.tell(&app, kind, id).await;
@@ -154,12 +151,7 @@ async fn money_taken_for_a_booking_that_has_ended_is_refunded() {
         let app = stage.app().await;
         let id = stage.open(&app, "k").await.unwrap().id;
         stage.cancel(&app, id).await.unwrap();
-        {
-            let mut memory = stage.world.memory();
-            let payment = memory.payments.get_mut(&id.to_string()).unwrap();
-            payment.set_state(PaymentState::Captured);
-            payment.captured_minor = 5_000;
-        }
+        stage.capture(id);
         stage.tell(&app, "payment.captured", id).await;
         assert_eq!(stage.load(id).await.state.payment, PaymentStatus::Refunding);
         stage.assert_settled(id).await;

@@ -192,6 +192,14 @@ impl Stage {
         }
     }
 
+    /// The provider takes the money by itself.
+    pub(crate) fn capture(&self, id: BookingId) {
+        let mut memory = self.world.memory();
+        let payment = memory.payments.get_mut(&id.to_string()).unwrap();
+        payment.set_state(PaymentState::Captured);
+        payment.captured_minor = payment.amount.as_ref().unwrap().minor;
+    }
+
     /// A payment event about a booking.
     pub(crate) fn event(&self, kind: &str, id: BookingId) -> Delivery {
         let payment_id = {

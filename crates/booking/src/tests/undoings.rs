@@ -189,3 +189,26 @@ async fn a_cancellation_goes_on_when_the_tickets_can_t_be_asked_for() {
         stage.assert_settled(id).await;
     }
 }
+
+#[tokio::test]
+async fn a_late_capture_whose_refund_fails_is_refunded_anew_by_an_operator() {
+    for stage in stages().await {
+        let app = stage.app().await;
+        let id = stage.open(&app, "k").await.unwrap().id;
+        stage.cancel(&app, id).await.unwrap();
+        stage.capture(id);
+        stage.world.fail("RefundPayment", Fault::Refuse(Code::Conflict, "REFUND_FAILED"));
+        stage.tell(&app, "payment.captured", id).await;
+        stage.tell(&app, "payment.refund_failed", id).await;
+        stage.world.heal();
+        let page = Page::new(0, "").unwrap();
+        let admin = stage.as_admin();
+        let (letters, _) = ops::list_dead_letters(&app, &admin, &page).await.unwrap();
+        let steps: Vec<_> = letters.iter().map(|letter| letter.step).collect();
+        assert_eq!(steps, [Step::CancelPayment]);
+        let retry = RetryDeadLetter { booking_id: id, step: Step::CancelPayment };
+        ops::retry_dead_letter(&app, &admin, retry).await.unwrap();
+        assert_eq!(*stage.world.memory().refunds.keys().next().unwrap(), format!("{id}:cancel:1"));
+        stage.assert_settled(id).await;
+    }
+}

@@ -160,7 +160,7 @@ async fn a_configuration_out_of_range_is_refused_by_its_key() {
     let stage = stage().await;
     for (key, change) in [
         ("hold_ttl_seconds", (|config| config.hold_ttl_seconds = 0) as fn(&mut Config)),
-        ("lease_seconds", |config| config.lease_seconds = 39),
+        ("lease_seconds", |config| config.lease_seconds = 19),
         ("max_attempts", |config| config.max_attempts = 0),
         ("resume_batch", |config| config.resume_batch = 0),
     ] {
