@@ -46,7 +46,8 @@ impl FromStr for Role {
     }
 }
 
-/// Who asks. Made at the edge from a verified token, or by a service that acts for itself or for an account.
+/// Who asks. Made at the edge from a verified token, or by a service that acts for itself or for an
+/// account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// Nobody in particular: a visitor without a token.
@@ -59,7 +60,8 @@ pub enum Caller {
         role: Role,
         /// The organization it acts for, if its role is [`Role::Organization`].
         organization: Option<OrganizationId>,
-        /// The session, if the call stems from one; none where a service acts for the account later.
+        /// The session, if the call stems from one; none where a service acts for the account
+        /// later.
         session: Option<SessionId>,
     },
     /// A service of the platform acting for itself, by its name, such as `booking`.

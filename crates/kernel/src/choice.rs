@@ -56,8 +56,8 @@ impl Choice {
     /// The choice itself, if it makes sense at all.
     ///
     /// # Errors
-    /// If it asks for nothing, for more than [`MAX_PLACES`], for a seat twice, for more wheelchair places than
-    /// places, or leaves an admission's section out.
+    /// If it asks for nothing, for more than [`MAX_PLACES`], for a seat twice, for more wheelchair
+    /// places than places, or leaves an admission's section out.
     pub fn checked(self) -> Result<Self, Failure> {
         if self.quantity() == 0 {
             return Err(Failure::invalid("choice", "asks for no place"));

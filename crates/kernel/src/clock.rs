@@ -1,6 +1,6 @@
 //! Time as a value: microseconds in UTC, and the one place a wall clock is read.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 /// A moment in UTC, in microseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -62,6 +62,14 @@ impl Timestamp {
     /// # Errors
     /// If the text is not RFC 3339.
     pub fn parse(text: &str) -> Result<Self, TimestampError> {
+        text.parse()
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
         text.parse::<jiff::Timestamp>()
             .map(|at| Self(at.as_microsecond()))
             .map_err(|_| TimestampError(text.chars().take(64).collect()))

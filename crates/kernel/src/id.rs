@@ -1,4 +1,5 @@
-//! Identifiers: UUIDv7 (RFC 9562) newtypes for machines, short references for people, and where randomness comes from.
+//! Identifiers: UUIDv7 (RFC 9562) newtypes for machines, short references for people, and where
+//! randomness comes from.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -13,7 +14,8 @@ pub struct IdError {
     kind: &'static str,
 }
 
-/// Where ids and other randomness come from. Production draws from the operating system, tests from a seed.
+/// Where ids and other randomness come from. Production draws from the operating system, tests from
+/// a seed.
 pub trait Ids: Send + Sync + 'static {
     /// Fills `bytes` with randomness fit for secrets.
     fn fill(&self, bytes: &mut [u8]);

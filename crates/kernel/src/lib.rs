@@ -1,7 +1,8 @@
-//! Words that every part of Boxoffice speaks: ids, money, seats, time, failures, roles, secrets, pages.
+//! Words that every part of Boxoffice speaks: ids, money, seats, time, failures, roles, secrets,
+//! pages.
 //!
-//! This crate does no I/O, knows no async, and reads no clock and no randomness of its own: both come in
-//! through [`Clock`] and [`Ids`], so that a test can drive years in a millisecond.
+//! This crate does no I/O, knows no async, and reads no clock and no randomness of its own: both
+//! come in through [`Clock`] and [`Ids`], so that a test can drive years in a millisecond.
 
 mod caller;
 

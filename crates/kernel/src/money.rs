@@ -1,4 +1,5 @@
-//! Money: whole minor units of one ISO 4217 currency; exact, and refused where it would overflow or mix.
+//! Money: whole minor units of one ISO 4217 currency; exact, and refused where it would overflow or
+//! mix.
 
 use std::{fmt, str::FromStr};
 

@@ -18,7 +18,8 @@ impl SeatRef {
     /// A seat from its parts.
     ///
     /// # Errors
-    /// If a part is empty, too long, or has a character other than letters, digits, `-`, `_` and `.`.
+    /// If a part is empty, too long, or has a character other than letters, digits, `-`, `_` and
+    /// `.`.
     pub fn new(section: &str, row: &str, number: &str) -> Result<Self, SeatRefError> {
         format!("{section}/{row}/{number}").parse()
     }

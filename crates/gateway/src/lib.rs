@@ -1,0 +1,121 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+mod caller;
+mod limits;
+mod page;
+mod routes;
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware::from_fn_with_state};
+use platform::{Metrics, Tasks, Unit, kv::Kv, tokens::Verifier};
+use wire::Wire;
+
+use crate::app::App;
+
+/// The service's name.
+pub const NAME: &str = "gateway";
+
+/// Every key of the configuration with its default.
+pub const CONFIG: &str = include_str!("../config.toml");
+
+/// The section `[gateway]`; see `config.toml`.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Requests at once of a visitor.
+    pub visitor_burst: u32,
+    /// Requests a minute of a visitor.
+    pub visitor_per_minute: u32,
+    /// Requests at once of an account.
+    pub account_burst: u32,
+    /// Requests a minute of an account.
+    pub account_per_minute: u32,
+    /// Tries to sign in at once.
+    pub sign_in_burst: u32,
+    /// Tries to sign in a minute.
+    pub sign_in_per_minute: u32,
+    /// Where browsers find realtime-service.
+    pub realtime_url: String,
+    /// Where browsers pay.
+    pub payment_api_base: String,
+    /// With which key browsers pay.
+    pub payment_publishable_key: String,
+}
+
+/// What the service needs: a way to each of the others.
+pub struct Deps {
+    /// auth-service.
+    pub auth: Wire,
+    /// user-service.
+    pub user: Wire,
+    /// event-service.
+    pub event: Wire,
+    /// ticket-service.
+    pub ticket: Wire,
+    /// booking-service.
+    pub booking: Wire,
+    /// payment-service.
+    pub payment: Wire,
+    /// realtime-service.
+    pub realtime: Wire,
+    /// booking-worker.
+    pub booking_worker: Wire,
+    /// email-worker.
+    pub email_worker: Wire,
+    /// Rate limits.
+    pub kv: Kv,
+    /// Verifies access tokens.
+    pub access: Verifier,
+    /// The pages.
+    pub pages: Router,
+}
+
+/// Why the service can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A configuration value is out of range.
+    #[error("gateway.{key}: must be 1 to 1000000")]
+    Config {
+        /// The key.
+        key: &'static str,
+    },
+}
+
+/// Builds the service; nothing of it runs yet.
+///
+/// # Errors
+/// If a configuration value is out of range.
+pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
+    check(&config)?;
+    let metrics = Metrics::new();
+    let pages = deps.pages.clone();
+    let app = Arc::new(App::new(config, deps, &metrics));
+    let (api, document) = routes::all();
+    let api = api
+        .layer(from_fn_with_state(app.clone(), limits::limit))
+        .with_state(app.clone())
+        .merge(routes::unlimited().with_state(app))
+        .merge(routes::documentation(document))
+        .merge(pages);
+    Ok(Unit::new(NAME, metrics, Tasks::new()).http(api))
+}
+
+fn check(config: &Config) -> Result<(), BuildError> {
+    let values = [
+        ("visitor_burst", config.visitor_burst),
+        ("visitor_per_minute", config.visitor_per_minute),
+        ("account_burst", config.account_burst),
+        ("account_per_minute", config.account_per_minute),
+        ("sign_in_burst", config.sign_in_burst),
+        ("sign_in_per_minute", config.sign_in_per_minute),
+    ];
+    match values.into_iter().find(|(_, value)| !(1..=1_000_000).contains(value)) {
+        None => Ok(()),
+        Some((key, _)) => Err(BuildError::Config { key }),
+    }
+}

@@ -1,0 +1,81 @@
+//! Rate limits: per account, or per address for visitors; a stricter one for signing in.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    extract::{ConnectInfo, Request, State},
+    http::{HeaderMap, HeaderValue},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use kernel::{Caller, Code, Failure};
+use platform::{
+    http::Problem,
+    kv::{Allowance, Rate},
+};
+
+use crate::{app::App, caller::verified};
+
+/// Verifies the token, counts the request, and refuses it or lets it pass with the caller noted.
+pub(crate) async fn limit(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let caller = match verified(&app, request.headers()).await {
+        Ok(caller) => caller,
+        Err(failure) => return Problem(failure).into_response(),
+    };
+    let (key, rate) = bucket(&app, &request, &caller);
+    let allowance = match app.kv.limit(&key, rate).await {
+        Ok(allowance) => allowance,
+        // A limiter that is down must not close the door.
+        Err(failure) => {
+            tracing::warn!(%failure, "rate limits can't be had; letting pass");
+            request.extensions_mut().insert(caller);
+            return next.run(request).await;
+        }
+    };
+    let mut response = if allowance.allowed {
+        request.extensions_mut().insert(caller);
+        next.run(request).await
+    } else {
+        app.refused_by_limit.inc();
+        let wait = u64::try_from(allowance.retry_after.as_millis()).unwrap_or(u64::MAX);
+        let failure = Failure::new(Code::Exhausted, "RATE_LIMITED", "too many requests");
+        Problem(failure.retry_after(wait)).into_response()
+    };
+    tell(response.headers_mut(), rate, allowance);
+    response
+}
+
+/// Whose requests are counted together, and how many are allowed.
+fn bucket(app: &App, request: &Request, caller: &Caller) -> (String, Rate) {
+    let config = &app.config;
+    let address = request
+        .extensions()
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or_else(|| "unknown".to_owned(), |ConnectInfo(peer)| peer.ip().to_string());
+    if request.uri().path().starts_with("/api/v1/auth/") {
+        let rate = rate(config.sign_in_burst, config.sign_in_per_minute);
+        return (format!("sign-in/{address}"), rate);
+    }
+    match caller {
+        Caller::Account { id, .. } => {
+            (format!("account/{id}"), rate(config.account_burst, config.account_per_minute))
+        }
+        _ => (format!("visitor/{address}"), rate(config.visitor_burst, config.visitor_per_minute)),
+    }
+}
+
+fn rate(burst: u32, per_minute: u32) -> Rate {
+    Rate { burst, interval: Duration::from_secs(60) / per_minute.max(1) }
+}
+
+/// `RateLimit-*` of the IETF draft (draft-ietf-httpapi-ratelimit-headers-07).
+fn tell(headers: &mut HeaderMap, rate: Rate, allowance: Allowance) {
+    let reset = allowance.reset_after.as_secs_f64().ceil();
+    headers.insert("ratelimit-limit", HeaderValue::from(rate.burst));
+    headers.insert("ratelimit-remaining", HeaderValue::from(allowance.remaining));
+    headers.insert("ratelimit-reset", HeaderValue::from(reset as u64));
+}

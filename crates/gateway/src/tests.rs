@@ -1,0 +1,1 @@
+//! The whole face over services that answer by the book.
