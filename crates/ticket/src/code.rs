@@ -1,8 +1,9 @@
-//! Ticket codes: what a QR code holds. Signed with Ed25519 (RFC 8032), so that a door without a network can tell
-//! a forged one.
+//! Ticket codes: what a QR code holds. Signed with Ed25519 (RFC 8032), so that a door without a
+//! network can tell a forged one.
 //!
-//! `BX1.` and, in URL-safe base64 without padding: version (1 byte), key id (4), ticket id (16), event id (16),
-//! seconds since 1970 until which it is good (8, big endian), signature (64): 150 characters.
+//! `BX1.` and, in URL-safe base64 without padding: version (1 byte), key id (4), ticket id (16),
+//! event id (16), seconds since 1970 until which it is good (8, big endian), signature (64): 150
+//! characters.
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -59,8 +60,9 @@ pub fn sign(code: &Code, key_id: u32, key: &Ed25519KeyPair) -> String {
     text
 }
 
-/// What `code` says, if one of `keys` (key id and public key) signed it. Needs no database: a door may do this
-/// offline, with the keys it was given before. Whether it is still good is for the caller to compare.
+/// What `code` says, if one of `keys` (key id and public key) signed it. Needs no database: a door
+/// may do this offline, with the keys it was given before. Whether it is still good is for the
+/// caller to compare.
 ///
 /// # Errors
 /// Why it is not a code of ours.

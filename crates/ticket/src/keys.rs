@@ -1,4 +1,5 @@
-//! The signing keys of this deployment: made at first start, kept sealed, the newest signs, all verify.
+//! The signing keys of this deployment: made at first start, kept sealed, the newest signs, all
+//! verify.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -61,7 +62,8 @@ impl Keys {
         code::sign(code, *key_id, key)
     }
 
-    /// What a code says. A key that is not known here may be another replica's new one: looked up once.
+    /// What a code says. A key that is not known here may be another replica's new one: looked up
+    /// once.
     ///
     /// # Errors
     /// `INVALID_TICKET` if it is not a code of ours.

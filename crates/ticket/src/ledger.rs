@@ -1,5 +1,5 @@
-//! The ledger of places: every move of a hold's places between free, held and sold takes its counters, the event's
-//! version and the event message with it, in one transaction.
+//! The ledger of places: every move of a hold's places between free, held and sold takes its
+//! counters, the event's version and the event message with it, in one transaction.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -106,8 +106,8 @@ pub(crate) async fn shift_all(tx: &mut Tx, moves: &[Move<'_>]) -> Result<(), Err
     Err(corrupt("sections", "counters do not go with the claims"))
 }
 
-/// Closes a transaction's moves: the events' versions and tallies, and a message for each move. Comes last, since
-/// it locks the events' tallies.
+/// Closes a transaction's moves: the events' versions and tallies, and a message for each move.
+/// Comes last, since it locks the events' tallies.
 ///
 /// # Errors
 /// Why the database refused.

@@ -1,5 +1,5 @@
-//! What is kept in memory of the events that are asked for: their plans and seat maps. It may be behind; the
-//! database decides.
+//! What is kept in memory of the events that are asked for: their plans and seat maps. It may be
+//! behind; the database decides.
 
 mod room;
 

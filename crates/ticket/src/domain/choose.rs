@@ -1,5 +1,5 @@
-//! Choosing the best seats that are free: together where possible, the best rows first, from the middle
-//! of a row outwards. Wheelchair places go only to those who ask for them.
+//! Choosing the best seats that are free: together where possible, the best rows first, from the
+//! middle of a row outwards. Wheelchair places go only to those who ask for them.
 
 use super::{
     plan::Spot,
@@ -20,7 +20,8 @@ pub struct Best<'a> {
 }
 
 impl SeatMap {
-    /// The best free seats for `wish`, exactly as many as it asks for; none if there are not so many.
+    /// The best free seats for `wish`, exactly as many as it asks for; none if there are not so
+    /// many.
     #[must_use]
     pub fn choose(&self, wish: &Best<'_>) -> Option<Vec<Spot>> {
         let seats = wish.quantity.checked_sub(wish.wheelchair)?;
@@ -53,7 +54,8 @@ impl SeatMap {
             })
         };
         let rows = self.sums.iter().copied().enumerate();
-        // Most rows of a sale that goes well are full, so that they are not even asked for their names.
+        // Most rows of a sale that goes well are full, so that they are not even asked for their
+        // names.
         rows.filter(move |(row, sums)| (sums.open > 0 || sums.wheelchair > 0) && meant(*row))
     }
 
@@ -133,8 +135,8 @@ fn side_by_side(row: usize, start: usize, count: usize) -> Vec<Spot> {
     (start..start + count).map(|offset| Spot { row, offset }).collect()
 }
 
-/// Where in a row `wanted` seats side by side start best: leaving no seat alone between others, near the
-/// middle.
+/// Where in a row `wanted` seats side by side start best: leaving no seat alone between others,
+/// near the middle.
 fn best_window(seats: &[Seat], wanted: usize) -> Option<usize> {
     let mut best: Option<((usize, usize), usize)> = None;
     let mut run_start = 0;

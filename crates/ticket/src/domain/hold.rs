@@ -4,7 +4,7 @@ use std::fmt;
 
 use kernel::{AccountId, EventId, HoldId, Place, SeatRef, Timestamp};
 
-use super::plan::Plan;
+use super::plan::{Plan, Spot};
 
 /// What became of a hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,11 +105,19 @@ impl Places {
         }
     }
 
-    /// Each place, with its price category. Seats that the plan has not are left out.
+    /// Each place with its price category, in the order of the plan. Seats that it has not are left
+    /// out.
     #[must_use]
     pub fn expand(&self, plan: &Plan) -> Vec<Place> {
         match self {
-            Self::Seats(seats) => seats.iter().filter_map(|seat| plan.place(seat)).collect(),
+            Self::Seats(seats) => {
+                let mut places: Vec<(Spot, Place)> = seats
+                    .iter()
+                    .filter_map(|seat| Some((plan.find(seat)?, plan.place(seat)?)))
+                    .collect();
+                places.sort_by_key(|(spot, _)| *spot);
+                places.into_iter().map(|(_, place)| place).collect()
+            }
             Self::Admissions { section, quantity } => {
                 let category =
                     plan.section(section).map(|found| found.category.clone()).unwrap_or_default();

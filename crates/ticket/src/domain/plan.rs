@@ -214,8 +214,8 @@ impl Plan {
         })
     }
 
-    /// The sections of admissions that a wish for the best places may mean, where no seat is meant: those of
-    /// this key and category. Empty if any seat is meant.
+    /// The sections of admissions that a wish for the best places may mean, where no seat is meant:
+    /// those of this key and category. Empty if any seat is meant.
     #[must_use]
     pub fn admissions_meant(&self, section: Option<&str>, category: Option<&str>) -> Vec<&str> {
         let meant = |found: &&Section| section.is_none_or(|key| key == found.key);

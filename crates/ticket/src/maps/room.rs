@@ -229,8 +229,8 @@ impl Room {
         if let Some(seats) = kept {
             return Ok(seats);
         }
-        // What was committed since may not have come here yet; what was missing the time before is another
-        // replica's.
+        // What was committed since may not have come here yet; what was missing the time before is
+        // another replica's.
         self.catch_up(db, counters.before).await?;
         let mut seats = Seats { version, held: Vec::new(), sold: Vec::new() };
         let taken: Vec<(Spot, State)> = {
@@ -278,7 +278,8 @@ impl Inner {
         }
     }
 
-    /// Applies the changes that follow what the map has. What comes too early only marks seats as taken.
+    /// Applies the changes that follow what the map has. What comes too early only marks seats as
+    /// taken.
     fn advance(&mut self, inventory: &Inventory) {
         let Some(map) = &mut self.map else { return };
         let spots = |change: &Change| {
@@ -320,8 +321,8 @@ impl Inner {
     }
 }
 
-/// A write that is being decided, and the seats that were chosen for it. Dropped, those that it did not get are
-/// free again.
+/// A write that is being decided, and the seats that were chosen for it. Dropped, those that it did
+/// not get are free again.
 pub(crate) struct Writing<'a> {
     room: &'a Room,
     /// Where the chosen seats are.

@@ -1,4 +1,5 @@
-//! Sets places aside, all or none. The hottest verb: requests that meet are decided in one transaction.
+//! Sets places aside, all or none. The hottest verb: requests that meet are decided in one
+//! transaction.
 
 mod batch;
 
@@ -22,6 +23,9 @@ use crate::{
     ops::expire_holds,
     store::{holds, inventories},
 };
+
+/// After so many choices that the database refused, the map has missed something.
+const CONFLICTS_BEFORE_READING: u32 = 3;
 
 /// Which places, for whom, how long.
 #[derive(Debug, Clone)]
@@ -50,8 +54,8 @@ pub struct Held {
 /// Sets places aside until the hold expires. A repeat gets the same hold.
 ///
 /// # Errors
-/// `SEAT_TAKEN` or `SOLD_OUT`, with what is still free; `HOLD_MISMATCH` if the id was used for another wish;
-/// `HOLD_LOST` if it was used before and is over.
+/// `SEAT_TAKEN` or `SOLD_OUT`, with what is still free; `HOLD_MISMATCH` if the id was used for
+/// another wish; `HOLD_LOST` if it was used before and is over.
 pub async fn hold_seats(app: &App, context: &Context, command: HoldSeats) -> Result<Held, Error> {
     operators_only(context)?;
     let held = try_hold(app, context, &command).await;
@@ -153,37 +157,54 @@ impl Try<'_> {
         Err(busy())
     }
 
-    /// The best seats there are: the map chooses, the database decides, and what it refuses is chosen anew.
+    /// The best seats there are: the map chooses, the database decides, and what it refuses is
+    /// chosen anew.
     async fn hold_best(&self, best: &Best<'_>) -> Result<Hold, Error> {
         self.room.catch_up(&self.app.db, 1).await?;
-        let mut certain = false;
+        let (mut certain, mut conflicts) = (false, 0);
         for _ in 0..self.app.config.max_tries {
-            match self.room.choose(best) {
-                Ok(chosen) => {
-                    certain = false;
-                    match self.ask_for(&chosen).await? {
-                        Decision::Held(hold, _) | Decision::Repeated(hold) => return Ok(hold),
-                        Decision::Taken { seats, .. } => self.room.mark_taken(&seats),
-                        Decision::Again | Decision::SoldOut { .. } => {}
-                        Decision::Mismatch => return Err(Error::HoldMismatch),
-                        Decision::Over(status) => return Err(Error::HoldLost(status)),
-                    }
-                }
+            let chosen = match self.room.choose(best) {
+                Ok(chosen) => chosen,
                 Err(open) if certain => {
                     let available = i64::try_from(open).unwrap_or(i64::MAX);
                     return Err(Error::SoldOut { available });
                 }
-                Err(_) => {
-                    let found = self.look_again().await?;
-                    match found {
-                        Found::Hold(hold) => return Ok(hold),
-                        Found::Changed => {}
-                        Found::Nothing => certain = true,
+                Err(_) => match self.look_again().await? {
+                    Found::Hold(hold) => return Ok(hold),
+                    found => {
+                        certain = matches!(found, Found::Nothing);
+                        continue;
                     }
+                },
+            };
+            certain = false;
+            match self.ask_for(&chosen).await? {
+                Decision::Held(hold, _) | Decision::Repeated(hold) => return Ok(hold),
+                Decision::Taken { seats, .. } => {
+                    self.room.mark_taken(&seats);
+                    conflicts += 1;
                 }
+                Decision::Again | Decision::SoldOut { .. } => {}
+                Decision::Mismatch => return Err(Error::HoldMismatch),
+                Decision::Over(status) => return Err(Error::HoldLost(status)),
+            }
+            if conflicts % CONFLICTS_BEFORE_READING == 0 && conflicts > 0 {
+                drop(chosen);
+                self.catch_up().await?;
             }
         }
         Err(busy())
+    }
+
+    /// Makes sure that the map has what the database has.
+    async fn catch_up(&self) -> Result<(), Error> {
+        let event_id = self.command.event_id;
+        let read = self
+            .app
+            .db
+            .read(move |tx| Box::pin(async move { inventories::tally(tx, event_id).await }));
+        let tally: Result<_, db::Error> = read.await;
+        self.room.catch_up(&self.app.db, tally?.map_or(0, |tally| tally.version)).await
     }
 
     async fn ask_for(&self, chosen: &Writing<'_>) -> Result<Decision, Error> {
@@ -224,7 +245,8 @@ impl Try<'_> {
         Ok(lapsed?)
     }
 
-    /// Before anybody is told that it is sold out: asks the database whether the map has missed something.
+    /// Before anybody is told that it is sold out: asks the database whether the map has missed
+    /// something.
     async fn look_again(&self) -> Result<Found, Error> {
         let (hold_id, event_id, now) =
             (self.command.hold_id, self.command.event_id, self.app.now());
@@ -243,7 +265,8 @@ impl Try<'_> {
             return Ok(Found::Changed);
         }
         let version = tally.map_or(0, |tally| tally.version);
-        // Writes of this process come into the map as soon as they are decided; some may give seats back.
+        // Writes of this process come into the map as soon as they are decided; some may give seats
+        // back.
         if self.room.settled().await {
             return Ok(Found::Changed);
         }

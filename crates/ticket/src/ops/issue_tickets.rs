@@ -43,8 +43,8 @@ pub struct IssueTickets {
 /// Issues the tickets of a booking, in the order of its places.
 ///
 /// # Errors
-/// `HOLD_LOST` if the hold is over and one of its places is not free any more; `HOLD_ISSUED` if it became the tickets
-/// of another booking; `HOLD_MISMATCH` if it is another account's.
+/// `HOLD_LOST` if the hold is over and one of its places is not free any more; `HOLD_ISSUED` if it
+/// became the tickets of another booking; `HOLD_MISMATCH` if it is another account's.
 pub async fn issue_tickets(
     app: &App,
     context: &Context,
@@ -86,7 +86,8 @@ pub async fn issue_tickets(
             }
             Decision::Again => {}
             Decision::HoldIssued => {
-                // To this booking, by a request at the same time? Then its tickets are there by now.
+                // To this booking, by a request at the same time? Then its tickets are there by
+                // now.
                 let (issued, _) = look_up(app, &command).await?;
                 return match issued.is_empty() {
                     true => Err(Error::HoldIssued),
@@ -118,7 +119,8 @@ fn repeated(command: &IssueTickets, issued: Vec<Ticket>) -> Result<Vec<Ticket>, 
     if issued.iter().all(same) { Ok(issued) } else { Err(Error::HoldMismatch) }
 }
 
-/// The tickets as they will be. Signed here, since signatures take longer than the rest of the transaction.
+/// The tickets as they will be. Signed here, since signatures take longer than the rest of the
+/// transaction.
 fn prepare(
     app: &App,
     room: &Room,

@@ -27,8 +27,8 @@ pub struct OpenInventory {
     pub ends_at: Timestamp,
 }
 
-/// Opens an event's inventory with all places free, and returns how many there are. Repeating it with the same plan and
-/// terms changes nothing.
+/// Opens an event's inventory with all places free, and returns how many there are. Repeating it
+/// with the same plan and terms changes nothing.
 ///
 /// # Errors
 /// `INVENTORY_OPEN` if it is open with another plan or other terms.

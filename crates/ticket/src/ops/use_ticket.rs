@@ -33,8 +33,8 @@ pub struct UseTicket {
 /// Lets a ticket in.
 ///
 /// # Errors
-/// `TICKET_ALREADY_USED`, `TICKET_EVENT_MISMATCH`, `INVALID_TICKET`, `CANCELLED_TICKET`; `FORBIDDEN` if the event is
-/// another organization's.
+/// `TICKET_ALREADY_USED`, `TICKET_EVENT_MISMATCH`, `INVALID_TICKET`, `CANCELLED_TICKET`;
+/// `FORBIDDEN` if the event is another organization's.
 pub async fn use_ticket(app: &App, context: &Context, command: UseTicket) -> Result<Ticket, Error> {
     if command.gate.len() > MAX_GATE_BYTES || command.gate.chars().any(char::is_control) {
         let detail = format!("at most {MAX_GATE_BYTES} bytes, no control characters");

@@ -1,4 +1,5 @@
-//! Decides wishes that met in one transaction: a handful of statements, however many wishes there are.
+//! Decides wishes that met in one transaction: a handful of statements, however many wishes there
+//! are.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -161,8 +162,9 @@ async fn look_up(tx: &mut Tx, wishes: &[Wish]) -> Result<Known, Error> {
     })
 }
 
-/// Writes the granted holds with their claims and counters, and returns those that lost against another transaction
-/// after all; nothing is left of them. Everybody takes holds, then claims, then sections, each sorted.
+/// Writes the granted holds with their claims and counters, and returns those that lost against
+/// another transaction after all; nothing is left of them. Everybody takes holds, then claims, then
+/// sections, each sorted.
 async fn secure(tx: &mut Tx, granted: &[&Wish]) -> Result<HashSet<HoldId>, Error> {
     let mut new: Vec<(&Hold, Timestamp)> =
         granted.iter().map(|wish| (&wish.hold, wish.now)).collect();
@@ -187,7 +189,8 @@ async fn secure(tx: &mut Tx, granted: &[&Wish]) -> Result<HashSet<HoldId>, Error
     Ok(lost)
 }
 
-/// Claims the seats of `wishes`, and returns whose seats were claimed by others meanwhile; those keep none.
+/// Claims the seats of `wishes`, and returns whose seats were claimed by others meanwhile; those
+/// keep none.
 async fn take_claims(tx: &mut Tx, wishes: &[&Wish]) -> Result<Vec<HoldId>, Error> {
     let wanted = ledger::claims_of(wishes.iter().map(|wish| &wish.hold));
     let until: HashMap<HoldId, Timestamp> =

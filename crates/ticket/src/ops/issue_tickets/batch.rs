@@ -52,8 +52,8 @@ pub(crate) enum Decision {
     Again,
 }
 
-/// Decides `sales`, first come first served. A hold that has lapsed but was not cleared away is as good as any; one
-/// that was is taken up again if all its places are free.
+/// Decides `sales`, first come first served. A hold that has lapsed but was not cleared away is as
+/// good as any; one that was is taken up again if all its places are free.
 ///
 /// # Errors
 /// Why the database refused.
@@ -116,8 +116,9 @@ fn bookings(sales: &[Sale]) -> Vec<BookingId> {
     bookings
 }
 
-/// Takes the places of holds that are over, and returns those that could not have all of theirs. Rare, and so one by
-/// one: seats first, then admissions, as everybody does. What was taken counts as held.
+/// Takes the places of holds that are over, and returns those that could not have all of theirs.
+/// Rare, and so one by one: seats first, then admissions, as everybody does. What was taken counts
+/// as held.
 async fn take_up_again(
     tx: &mut Tx,
     over: &[(usize, &Sale, HoldStatus)],
