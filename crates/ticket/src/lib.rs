@@ -12,8 +12,6 @@ mod maps;
 pub mod ops;
 pub mod store;
 mod tasks;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

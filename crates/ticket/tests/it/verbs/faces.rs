@@ -21,7 +21,7 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
-        let db = testkit::sqlite(&[&platform::MIGRATIONS, &crate::MIGRATIONS]).await;
+        let db = testkit::sqlite(&[&platform::MIGRATIONS, &ticket::MIGRATIONS]).await;
         let bus = testkit::sqlite(&[]).await;
         let clock = Arc::new(ManualClock::default());
         let deps = Deps {
@@ -31,7 +31,7 @@ impl Stage {
             bus: Bus::memory(bus.db.clone(), Tasks::new()).await.unwrap(),
             secret: Secret::new(vec![1; 32]),
         };
-        let unit = crate::build(config(), deps).await.unwrap();
+        let unit = ticket::build(config(), deps).await.unwrap();
         let mesh = Mesh::new(MeshSettings {
             key: Secret::new(vec![2; 32]),
             calls: &[("booking", &["ticket"]), ("event", &["ticket"]), ("gateway", &["ticket"])],
@@ -160,7 +160,7 @@ async fn shows_them_to_the_buyer(stage: &Stage, issued: &pb::Ticket) {
     assert_eq!(shown.code, issued.code);
     let keys = buyer.get_signing_keys(pb::GetSigningKeysRequest {}).await.unwrap().into_inner();
     let keys: Vec<_> = keys.keys.into_iter().map(|key| (key.key_id, key.public_key)).collect();
-    assert!(crate::code::verify(&shown.code, &keys).is_ok());
+    assert!(ticket::code::verify(&shown.code, &keys).is_ok());
 }
 
 #[tokio::test]
@@ -235,7 +235,7 @@ async fn wrong_input_on_every_rpc_is_named_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_configuration_that_can_not_work_is_refused_by_the_key() {
-    let db = testkit::sqlite(&[&platform::MIGRATIONS, &crate::MIGRATIONS]).await;
+    let db = testkit::sqlite(&[&platform::MIGRATIONS, &ticket::MIGRATIONS]).await;
     let events = testkit::sqlite(&[]).await;
     let bus = Bus::memory(events.db.clone(), Tasks::new()).await.unwrap();
     let deps = |secret| Deps {
@@ -246,9 +246,9 @@ async fn a_configuration_that_can_not_work_is_refused_by_the_key() {
         secret: Secret::new(secret),
     };
     let wrong = Config { lanes: 0, ..config() };
-    let error = crate::build(wrong, deps(vec![1; 32])).await.err().unwrap();
+    let error = ticket::build(wrong, deps(vec![1; 32])).await.err().unwrap();
     assert_eq!(error.to_string(), "ticket.lanes: must be at least 1");
-    crate::build(config(), deps(vec![1; 32])).await.unwrap();
-    let error = crate::build(config(), deps(vec![2; 32])).await.err().unwrap();
-    assert!(matches!(error, crate::BuildError::Keys(_)), "keys sealed under another secret");
+    ticket::build(config(), deps(vec![1; 32])).await.unwrap();
+    let error = ticket::build(config(), deps(vec![2; 32])).await.err().unwrap();
+    assert!(matches!(error, ticket::BuildError::Keys(_)), "keys sealed under another secret");
 }

@@ -3,7 +3,7 @@
 use kernel::Page;
 
 use super::*;
-use crate::{code, domain::ticket::TicketStatus};
+use ticket::{code, domain::ticket::TicketStatus};
 
 #[tokio::test]
 async fn a_hold_becomes_tickets_with_the_categories_prices_and_codes_that_verify_offline() {

@@ -1,7 +1,7 @@
 //! Holds: made, repeated, lapsed, given back.
 
 use super::*;
-use crate::domain::hold::HoldStatus;
+use ticket::domain::hold::HoldStatus;
 
 #[tokio::test]
 async fn chosen_seats_are_held_once_and_the_next_buyer_is_told_which_are_taken() {

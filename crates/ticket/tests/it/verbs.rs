@@ -21,7 +21,7 @@ use testkit::{ManualClock, SeededIds, TestDb};
 use uuid::Uuid;
 use wire::Context;
 
-use crate::{
+use ticket::{
     App, Config, Deps, Error,
     domain::{
         plan::{Kind, Plan, Row, Section},
@@ -47,7 +47,7 @@ struct House {
 /// One on each engine, with the theatre's inventory open.
 async fn theatres() -> Vec<House> {
     let mut houses = Vec::new();
-    for db in testkit::databases(&[&platform::MIGRATIONS, &crate::MIGRATIONS]).await {
+    for db in testkit::databases(&[&platform::MIGRATIONS, &ticket::MIGRATIONS]).await {
         let house = House::new(db).await;
         house.open(EVENT, theatre()).await;
         houses.push(house);
@@ -56,7 +56,7 @@ async fn theatres() -> Vec<House> {
 }
 
 fn config() -> Config {
-    toml::from_str(crate::CONFIG).unwrap()
+    toml::from_str(ticket::CONFIG).unwrap()
 }
 
 impl House {

@@ -10,17 +10,16 @@ use super::*;
 async fn race(apps: &[Arc<App>], wishes: Vec<HoldSeats>) -> Vec<Result<Held, Error>> {
     let racing = wishes.into_iter().enumerate().map(|(index, wish)| {
         let app = apps[index % apps.len()].clone();
-        finish(app.tasks.clone(), async move { hold(&app, wish).await })
+        finish(async move { hold(&app, wish).await })
     });
     join_all(racing).await
 }
 
 /// Runs `work` in a task of its own, as the gRPC face does.
 async fn finish<T: Send + 'static>(
-    tasks: Tasks,
     work: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    tasks.finish(work).await
+    Tasks::new().finish(work).await
 }
 
 fn no_seat_twice(held: &[Result<Held, Error>]) -> usize {
@@ -148,9 +147,7 @@ async fn one_booking_is_issued_once_however_often_it_is_asked_for() {
         let command = sale(held.hold.hold_id, booking_of(held.hold.hold_id));
         let racing = (0..20).map(|index| {
             let (app, command) = (apps[index % 2].clone(), command.clone());
-            finish(app.tasks.clone(), async move {
-                ops::issue_tickets(&app, &service("booking"), command).await
-            })
+            finish(async move { ops::issue_tickets(&app, &service("booking"), command).await })
         });
         let issued: Vec<_> = join_all(racing).await.into_iter().map(Result::unwrap).collect();
         assert!(issued.iter().all(|tickets| tickets == &issued[0]));
@@ -167,7 +164,7 @@ async fn one_ticket_lets_in_one_of_twenty_who_carry_its_copy() {
             let app = house.app.clone();
             let gate = gate.to_string();
             let command = ops::UseTicket { code: code.clone(), event_id: EVENT, gate };
-            finish(app.tasks.clone(), async move { ops::use_ticket(&app, &staff(), command).await })
+            finish(async move { ops::use_ticket(&app, &staff(), command).await })
         });
         let used = join_all(racing).await;
         assert_eq!(used.iter().filter(|used| used.is_ok()).count(), 1);

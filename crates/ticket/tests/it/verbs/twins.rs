@@ -4,7 +4,7 @@
 use db::{Db, Tx};
 
 use super::*;
-use crate::{
+use ticket::{
     domain::hold::{Hold, HoldStatus, Places},
     store::{
         claims::{self, Claim},
@@ -142,7 +142,7 @@ async fn no_seat_has_two_living_tickets_whatever_the_claims_say() {
         };
         let forced = house.db.db.write(move |tx| {
             let twin = twin.clone();
-            Box::pin(async move { crate::store::tickets::insert(tx, &[(&twin, "")]).await })
+            Box::pin(async move { ticket::store::tickets::insert(tx, &[(&twin, "")]).await })
         });
         let forced: Result<u64, db::Error> = forced.await;
         assert!(matches!(forced, Err(db::Error::Unique { .. })), "{forced:?}");

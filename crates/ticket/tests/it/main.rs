@@ -1,0 +1,4 @@
+//! The service through its verbs, on both engines.
+
+#[cfg(test)]
+mod verbs;
