@@ -1,7 +1,7 @@
 //! Configuration: one typed tree from defaults, `boxoffice.toml`, `BOXOFFICE__…` variables and
 //! flags, in this order.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, fmt, path::Path};
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -231,6 +231,30 @@ fn distance(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or(0)
 }
 
+/// What of a value may be shown: keys that name a secret, and addresses that carry a password, are
+/// blacked out.
+fn shown(key: &str, value: &Value) -> Value {
+    let secret = key.contains("secret") || key.contains("password");
+    match value {
+        Value::Table(table) => {
+            let shown = table.iter().map(|(key, value)| (key.clone(), shown(key, value)));
+            Value::Table(shown.collect())
+        }
+        Value::String(text) if !text.is_empty() && (secret || text.contains('@')) => {
+            Value::String("[redacted]".to_owned())
+        }
+        value => value.clone(),
+    }
+}
+
+impl fmt::Display for Tree {
+    /// All values in force, as TOML, without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = toml::to_string(&shown("", &Value::Table(self.0.clone())));
+        f.write_str(&text.map_err(|_| fmt::Error)?)
+    }
+}
+
 fn wrong(key: &str, detail: impl Into<String>) -> ConfigError {
     ConfigError::Key { key: key.to_owned(), detail: detail.into() }
 }
@@ -372,5 +396,16 @@ mod tests {
         let wrong = tree.section::<Booking>("booking").unwrap_err().to_string();
         assert!(wrong.starts_with("booking.retry.limit: "), "{wrong}");
         assert!(tree.section::<Booking>("ticket").is_err());
+    }
+
+    #[test]
+    fn what_is_shown_has_no_secrets() {
+        let mut tree = Tree::new();
+        let text =
+            "api_secret = \"s3\"\nurl = \"postgres://me:pw@h/d\"\nport = 1\nempty_secret = \"\"";
+        tree.defaults("a", text).unwrap();
+        let shown = tree.to_string();
+        assert!(!shown.contains("s3") && !shown.contains("pw") && shown.contains("port = 1"));
+        assert!(shown.contains("empty_secret = \"\""), "that nothing is set is no secret");
     }
 }
