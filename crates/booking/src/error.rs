@@ -51,7 +51,10 @@ impl From<Error> for Failure {
         match error {
             Error::NotFound => Self::not_found("booking"),
             Error::NoDeadLetter => Self::not_found("dead letter"),
-            Error::KeyReused => Self::new(Code::Invalid, "IDEMPOTENCY_KEY_REUSED", detail),
+            Error::KeyReused => Self {
+                reason: "IDEMPOTENCY_KEY_REUSED".into(),
+                ..Self::invalid("idempotency_key", detail)
+            },
             Error::TooLate => Self::new(Code::Conflict, "TOO_LATE", detail),
             Error::NotCancellable(status) => {
                 Self::new(Code::Conflict, "NOT_CANCELLABLE", detail).with("status", status)

@@ -93,7 +93,7 @@ pub struct Deps {
 
 /// A sandbox that has not started: a router to serve and a worker to run.
 pub struct Sandbox {
-    /// `/v1`, `/sandbox`, `/` and `/health`.
+    /// `/v1`, `/sandbox` and `/`.
     pub router: Router,
     /// Sends events and settles refunds, by [`Worker::run`]. One runs per database.
     pub worker: Worker,
@@ -134,7 +134,6 @@ pub fn build(config: Config, deps: Deps) -> Result<Sandbox, BuildError> {
         .with_state(api);
     let pages = Router::new()
         .route("/", get(pages::recent))
-        .route("/health", get(pages::health))
         .route("/sandbox/3ds/{id}", get(pages::challenge).post(pages::answer_challenge))
         .route("/sandbox/controls", get(pages::controls).post(pages::set_controls))
         .route("/sandbox/events/{id}/deliver", post(pages::deliver))

@@ -29,11 +29,6 @@ pub(crate) struct Choice {
     answer: String,
 }
 
-/// `GET /health`
-pub(crate) async fn health() -> &'static str {
-    "ok"
-}
-
 /// `GET /`: the latest payments.
 pub(crate) async fn recent(State(shared): State<Arc<Shared>>) -> Response {
     let found: Result<Vec<Value>, db::Error> = shared
