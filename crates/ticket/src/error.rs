@@ -88,11 +88,7 @@ impl Error {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let code = match &error {
-            Error::InvalidTicket(_) => Code::Invalid,
-            _ => Code::Conflict,
-        };
-        let refusal = Self::new(code, error.reason(), error.to_string());
+        let refusal = Self::new(Code::Conflict, error.reason(), error.to_string());
         match error {
             Error::Db(error) => error.into(),
             Error::Failure(failure) => failure,
@@ -101,6 +97,9 @@ impl From<Error> for Failure {
                 refusal.with("seats", seats.join(",")).with("available", available)
             }
             Error::SoldOut { available } => refusal.with("available", available),
+            Error::InvalidTicket(_) => {
+                Self { reason: refusal.reason, ..Self::invalid("code", refusal.detail) }
+            }
             Error::HoldLost(status) => refusal.with("status", status),
             Error::AlreadyUsed { at, gate } => refusal.with("used_at", at).with("gate", gate),
             Error::CancelledTicket(status) => refusal.with("status", status),
