@@ -18,7 +18,7 @@ use kernel::{Clock, Failure};
 
 pub use channels::{Received, Subscription};
 use memory::Memory;
-pub use queue::{Head, Item, Place, Queue};
+pub use queue::{Head, Item, Place, Queue, Settled};
 
 /// The key-value parts of one deployment. Cheap to clone.
 #[derive(Clone)]

@@ -28,6 +28,11 @@ impl Metrics {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Lets a part that knows only the registry add its own metrics.
+    pub fn extend(&self, add: impl FnOnce(&mut Registry)) {
+        add(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
     /// All metrics in the text format of OpenMetrics.
     #[must_use]
     pub fn encode(&self) -> String {

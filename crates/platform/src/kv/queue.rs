@@ -2,6 +2,7 @@
 
 pub(super) mod lines;
 mod memory;
+pub(super) mod outcomes;
 pub(super) mod stored;
 
 use std::{sync::Arc, time::Duration};
@@ -12,7 +13,7 @@ use memory::Memory;
 
 /// The longest name of a line or member, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-/// The longest content of a place, in bytes.
+/// The longest content of a place, outcome, or settings of a line, in bytes.
 const MAX_CONTENT_BYTES: usize = 4_096;
 
 /// The waiting queue: any number of lines (one an event), each with numbered places. Cheap to
@@ -32,10 +33,25 @@ pub struct Place {
     pub number: u64,
     /// When it was taken.
     pub joined_at: Timestamp,
-    /// What the member left with it when joining.
+    /// What the member left with it when joining; empty once it is settled.
     pub content: String,
     /// Whether it has been claimed and waits for its acknowledgement.
     pub claimed: bool,
+    /// What became of it, once it is settled.
+    pub outcome: Option<String>,
+}
+
+/// What becomes of a claimed place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The place's number.
+    pub number: u64,
+    /// What its member is to be told.
+    pub outcome: String,
+    /// Until then the member can't take another place in this line.
+    pub holds_until: Timestamp,
+    /// Until then the outcome can be read.
+    pub kept_until: Timestamp,
 }
 
 /// The head of a line.
@@ -71,8 +87,9 @@ impl Queue {
         Ok(Self(Backend::Memory(Memory::open(db, clock).await?)))
     }
 
-    /// Takes a place at the end of `line`, or finds the one that `member` has: one place per
-    /// member and line. Durable once it answers. The flag says whether the place is new.
+    /// Takes a place at the end of `line`, or finds the one that `member` has, be it one that is
+    /// settled and holds: one place per member and line. Durable once it answers. The flag says
+    /// whether the place is new.
     ///
     /// # Errors
     /// `QUEUE_FULL` over `max_waiting` places; a name or content that is too long; or the store
@@ -88,7 +105,7 @@ impl Queue {
         check("member", member, MAX_NAME_BYTES)?;
         check("content", content, MAX_CONTENT_BYTES)?;
         let Backend::Memory(memory) = &self.0;
-        if let Some(place) = memory.lines().place(line, member) {
+        if let Some(place) = memory.lines().held(line, member, memory.now()) {
             return Ok((place, false));
         }
         let [line, member, content] = [line, member, content].map(str::to_owned);
@@ -99,23 +116,23 @@ impl Queue {
             .await
     }
 
-    /// The place of `member` in `line`.
+    /// The place of `member` in `line`, or what became of it while that is kept.
     ///
     /// # Errors
     /// If the store can't be reached.
     pub async fn place(&self, line: &str, member: &str) -> Result<Option<Place>, Failure> {
         let Backend::Memory(memory) = &self.0;
-        Ok(memory.lines().place(line, member))
+        Ok(memory.lines().place(line, member, memory.now()))
     }
 
     /// Gives the place of `member` up; `false` if there is none.
     ///
     /// # Errors
-    /// If the store can't be reached.
+    /// `PLACE_CLAIMED` if it has been claimed; or the store can't be reached.
     pub async fn leave(&self, line: &str, member: &str) -> Result<bool, Failure> {
         let Backend::Memory(memory) = &self.0;
         let [line, member] = [line, member].map(str::to_owned);
-        memory.ask(move |on| Ok(on.lines.leave(&line, &member, on.changes))).await
+        memory.ask(move |on| on.lines.leave(&line, &member, on.changes)).await
     }
 
     /// Claims up to `count` places at the head of `line`, in order, for `lease`: a claim that is
@@ -143,6 +160,41 @@ impl Queue {
         let Backend::Memory(memory) = &self.0;
         let (line, numbers) = (line.to_owned(), numbers.to_vec());
         memory.ask(move |on| Ok(on.lines.acknowledge(&line, &numbers, on.changes))).await
+    }
+
+    /// Removes claimed places that are done, and keeps what became of them: both or neither.
+    /// Those that are gone are passed over. Answers the numbers that were settled by this call.
+    ///
+    /// # Errors
+    /// An outcome that is too long; or the store can't be reached.
+    pub async fn settle(&self, line: &str, settled: Vec<Settled>) -> Result<Vec<u64>, Failure> {
+        for settled in &settled {
+            check("outcome", &settled.outcome, MAX_CONTENT_BYTES)?;
+        }
+        let Backend::Memory(memory) = &self.0;
+        let line = line.to_owned();
+        memory.ask(move |on| Ok(on.lines.settle(&line, settled, on.changes))).await
+    }
+
+    /// Sets what a line goes by, which outlives its places. Durable once it answers.
+    ///
+    /// # Errors
+    /// A name or settings that are too long; or the store can't be reached.
+    pub async fn configure(&self, line: &str, settings: &str) -> Result<(), Failure> {
+        check("line", line, MAX_NAME_BYTES)?;
+        check("settings", settings, MAX_CONTENT_BYTES)?;
+        let Backend::Memory(memory) = &self.0;
+        let [line, settings] = [line, settings].map(str::to_owned);
+        memory.ask(move |on| on.lines.configure(&line, &settings, on.changes)).await
+    }
+
+    /// What a line goes by, if it was ever set.
+    ///
+    /// # Errors
+    /// If the store can't be reached.
+    pub async fn settings(&self, line: &str) -> Result<Option<String>, Failure> {
+        let Backend::Memory(memory) = &self.0;
+        Ok(memory.lines().settings(line))
     }
 
     /// The head of `line`.

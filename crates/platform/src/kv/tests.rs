@@ -8,7 +8,7 @@ use conformance::Subject;
 use futures_util::future::join_all;
 use testkit::{ManualClock, TestDb};
 
-use super::Kv;
+use super::{Kv, Settled};
 
 /// A store on a database of its own, with a clock that is driven.
 struct InProcess {
@@ -54,6 +54,8 @@ conforms! {
     an_unacknowledged_place_comes_again_first => queue_leases,
     racing_members_get_each_their_own_place => queue_race,
     a_restart_loses_no_place_and_repeats_no_number => queue_restart,
+    what_became_of_a_place_is_kept_and_holds_for_its_time => queue_outcomes,
+    the_settings_of_a_line_outlive_its_places => queue_settings,
 }
 
 #[tokio::test]
@@ -112,6 +114,10 @@ async fn nothing_is_seen_before_it_is_durable() {
     let kv = Kv::memory(db.clone(), subject.clock.clone()).await.unwrap();
     let queue = kv.queue();
     queue.join("l", "a", "", 9).await.unwrap();
+    let joined_at = queue.claim("l", 1, Duration::from_secs(9)).await.unwrap()[0].joined_at;
+    let until = joined_at.plus(Duration::from_secs(9));
+    let outcome = "served".to_owned();
+    let settled = Settled { number: 1, outcome, holds_until: until, kept_until: until };
     // Holds the database's writer until told to go on.
     let (go_on, wait) = std::sync::mpsc::channel::<()>();
     let (began, begun) = std::sync::mpsc::channel::<()>();
@@ -129,9 +135,17 @@ async fn nothing_is_seen_before_it_is_durable() {
         assert!(early.is_err(), "not answered before it is stored");
         assert_eq!(queue.place("l", "b").await.unwrap(), None);
         assert_eq!(queue.head("l").await.unwrap().last, 1);
+        let mut settling = std::pin::pin!(queue.settle("l", vec![settled]));
+        let early = tokio::time::timeout(Duration::from_millis(50), &mut settling).await;
+        assert!(early.is_err(), "not answered before it is stored");
+        let place = queue.place("l", "a").await.unwrap().unwrap();
+        assert_eq!((place.claimed, place.outcome), (true, None));
         go_on.send(()).unwrap();
         assert_eq!(joining.await.unwrap().0.number, 2);
         assert_eq!(queue.head("l").await.unwrap().last, 2);
+        assert_eq!(settling.await.unwrap(), [1]);
+        let place = queue.place("l", "a").await.unwrap().unwrap();
+        assert_eq!(place.outcome.as_deref(), Some("served"));
     };
     let (held, ()) = tokio::join!(holding, joining);
     held.unwrap();

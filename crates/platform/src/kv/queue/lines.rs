@@ -1,6 +1,8 @@
 //! The waiting queue's index: decides what happens to places, and says what is to be stored.
 //! It holds no clock and does no I/O. Every operation takes O(log n) or less.
 
+mod settling;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -11,6 +13,7 @@ use kernel::{Code, Failure, Timestamp};
 
 use super::{
     Head, Item, Place,
+    outcomes::{Outcome, Outcomes},
     stored::{ByMember, Stored},
 };
 
@@ -22,10 +25,12 @@ pub(in crate::kv) struct Lines {
     /// Lines that have places, by when they were last claimed.
     turns: BTreeSet<(u64, usize)>,
     last_turn: u64,
+    outcomes: Outcomes,
 }
 
 pub(in crate::kv) struct Line {
     name: Arc<str>,
+    settings: Arc<str>,
     last: u64,
     serving: u64,
     turn: u64,
@@ -58,6 +63,8 @@ pub(in crate::kv) struct Changes {
     /// Places that are gone, also such as joined in the same batch.
     pub(in crate::kv) gone: HashSet<(usize, u64)>,
     pub(in crate::kv) lines: BTreeMap<usize, SavedLine>,
+    /// By line and member; none where an outcome is forgotten.
+    pub(in crate::kv) outcomes: HashMap<(usize, Arc<str>), Option<Arc<Outcome>>>,
 }
 
 pub(in crate::kv) struct Claimed {
@@ -72,15 +79,10 @@ pub(in crate::kv) struct SavedLine {
     pub(in crate::kv) last: u64,
     pub(in crate::kv) serving: u64,
     pub(in crate::kv) turn: u64,
+    pub(in crate::kv) settings: Arc<str>,
 }
 
 impl Lines {
-    pub(super) fn place(&self, line: &str, member: &str) -> Option<Place> {
-        let line = self.lines.get(*self.by_name.get(line)?)?;
-        let place = &line.members.get(member)?.0;
-        (place.number <= line.shown.last).then(|| line.place(place))
-    }
-
     pub(super) fn head(&self, line: &str) -> Head {
         let line = self.by_name.get(line).and_then(|index| self.lines.get(*index));
         line.map_or_else(Head::default, |line| line.shown)
@@ -98,25 +100,23 @@ impl Lines {
         now: Timestamp,
         changes: &mut Changes,
     ) -> Result<(Place, bool), Failure> {
-        let known = self.by_name.get(line).copied();
-        let index = known.unwrap_or(self.lines.len());
-        let waiting = match self.lines.get(index) {
-            Some(line) => match line.members.get(member) {
-                Some(known) => return Ok((line.place(&known.0), false)),
-                None => line.members.len() as u64,
-            },
-            None => 0,
-        };
+        let index = self.index_of(line);
+        let Some(line) = self.lines.get_mut(index) else { return Err(lied("a line is missing")) };
+        if let Some(known) = line.members.get(member) {
+            return Ok((line.place(&known.0), false));
+        }
+        let outcome = self.outcomes.get(index, member, now);
+        if let Some(held) = outcome.filter(|outcome| now < outcome.holds_until) {
+            return Ok((held.place(), false));
+        }
+        let waiting = line.members.len() as u64;
         if waiting >= max_waiting {
             let detail = format!("{waiting} places wait, the limit is {max_waiting}");
             return Err(Failure::new(Code::Exhausted, "QUEUE_FULL", detail));
         }
-        if known.is_none() {
-            let name: Arc<str> = line.into();
-            self.by_name.insert(name.clone(), index);
-            self.lines.push(Line::restored(name, 0, 0, 0));
+        if let Some(member) = self.outcomes.remove(index, member) {
+            changes.outcomes.insert((index, member), None);
         }
-        let Some(line) = self.lines.get_mut(index) else { return Err(lied("a line is missing")) };
         line.last += 1;
         let place = Arc::new(Stored::new(line.last, now, member, content));
         line.push(place.clone());
@@ -127,15 +127,24 @@ impl Lines {
         Ok((answer, true))
     }
 
-    pub(super) fn leave(&mut self, line: &str, member: &str, changes: &mut Changes) -> bool {
-        let Some((index, line)) = self.line(line) else { return false };
+    pub(super) fn leave(
+        &mut self,
+        line: &str,
+        member: &str,
+        changes: &mut Changes,
+    ) -> Result<bool, Failure> {
+        let Some((index, line)) = self.line(line) else { return Ok(false) };
         let Some(number) = line.members.get(member).map(|place| place.0.number) else {
-            return false;
+            return Ok(false);
         };
+        if line.claims.contains_key(&number) {
+            let detail = format!("place {number} is being served");
+            return Err(Failure::new(Code::Conflict, "PLACE_CLAIMED", detail));
+        }
         line.remove(number);
         changes.gone.insert((index, number));
-        self.settle(index, changes);
-        true
+        self.thinned(index, changes);
+        Ok(true)
     }
 
     /// Claims that have lapsed come first, in order, then places that were never claimed.
@@ -185,7 +194,7 @@ impl Lines {
                 removed += 1;
             }
         }
-        self.settle(index, changes);
+        self.thinned(index, changes);
         removed
     }
 
@@ -196,6 +205,7 @@ impl Lines {
                 line.shown = line.head();
             }
         }
+        changes.outcomes.values().flatten().for_each(|outcome| outcome.show());
     }
 
     pub(in crate::kv) fn restore_line(&mut self, index: usize, line: Line) -> Result<(), Failure> {
@@ -228,13 +238,24 @@ impl Lines {
         Ok(())
     }
 
+    /// The index of a line, which is made if there is none.
+    fn index_of(&mut self, name: &str) -> usize {
+        if let Some(index) = self.by_name.get(name) {
+            return *index;
+        }
+        let (index, name): (_, Arc<str>) = (self.lines.len(), name.into());
+        self.by_name.insert(name.clone(), index);
+        self.lines.push(Line::restored(name, (0, 0, 0), ""));
+        index
+    }
+
     fn line(&mut self, name: &str) -> Option<(usize, &mut Line)> {
         let index = *self.by_name.get(name)?;
         Some((index, self.lines.get_mut(index)?))
     }
 
     /// After places of a line have gone.
-    fn settle(&mut self, index: usize, changes: &mut Changes) {
+    fn thinned(&mut self, index: usize, changes: &mut Changes) {
         let Some(line) = self.lines.get_mut(index) else { return };
         if line.members.is_empty() {
             self.turns.remove(&(line.turn, index));
@@ -244,9 +265,15 @@ impl Lines {
 }
 
 impl Line {
-    pub(in crate::kv) fn restored(name: Arc<str>, last: u64, serving: u64, turn: u64) -> Self {
+    /// A line with these numbers (last, serving, turn) and settings, and no places yet.
+    pub(in crate::kv) fn restored(
+        name: Arc<str>,
+        (last, serving, turn): (u64, u64, u64),
+        settings: &str,
+    ) -> Self {
         Self {
             name,
+            settings: settings.into(),
             last,
             serving,
             turn,
@@ -327,7 +354,8 @@ impl Line {
 
     fn saved(&self) -> SavedLine {
         let Self { last, serving, turn, .. } = *self;
-        SavedLine { name: self.name.clone(), last, serving, turn }
+        let (name, settings) = (self.name.clone(), self.settings.clone());
+        SavedLine { name, last, serving, turn, settings }
     }
 
     fn place(&self, place: &Stored) -> Place {
@@ -336,6 +364,7 @@ impl Line {
             joined_at: place.joined_at,
             content: place.content().to_owned(),
             claimed: self.claims.contains_key(&place.number),
+            outcome: None,
         }
     }
 
@@ -357,6 +386,7 @@ impl Changes {
             && self.claimed.is_empty()
             && self.gone.is_empty()
             && self.lines.is_empty()
+            && self.outcomes.is_empty()
     }
 }
 

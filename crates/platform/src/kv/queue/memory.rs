@@ -19,6 +19,7 @@ const MAX_WAITING: usize = 4_096;
 pub(super) struct Memory {
     asks: mpsc::Sender<Ask>,
     lines: Arc<RwLock<Lines>>,
+    clock: Arc<dyn Clock>,
 }
 
 /// A request: decides, and says how to answer once that is stored, or why it was not.
@@ -44,10 +45,14 @@ impl Memory {
     pub(super) async fn open(db: Db, clock: Arc<dyn Clock>) -> Result<Self, Failure> {
         let lines = Arc::new(RwLock::new(store::load(&db).await?));
         let (asks, waiting) = mpsc::channel(MAX_WAITING);
-        let decider = Decider { db, clock, lines: lines.clone(), stale: false };
+        let decider = Decider { db, clock: clock.clone(), lines: lines.clone(), stale: false };
         // Ends by itself when the last handle is gone; what it began is stored or it never was.
         Tasks::new().spawn("waiting-queue", decider.run(waiting));
-        Ok(Self { asks, lines })
+        Ok(Self { asks, lines, clock })
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(super) fn lines(&self) -> RwLockReadGuard<'_, Lines> {
@@ -103,6 +108,7 @@ impl Decider {
         {
             let now = self.clock.now();
             let mut lines = self.write();
+            lines.sweep(now, &mut changes);
             let mut deciding = Deciding { lines: &mut lines, changes: &mut changes, now };
             replies.extend(asks.drain(..).map(|ask| ask(&mut deciding)));
         }

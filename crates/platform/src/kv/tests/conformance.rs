@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use kernel::{Code, Failure};
 
-use crate::kv::{Item, Kv, Queue, Rate, Received};
+use crate::kv::{Item, Kv, Queue, Rate, Received, Settled};
 
 /// A store under test.
 pub(crate) trait Subject {
@@ -192,10 +192,11 @@ pub(crate) async fn queue_leases(subject: &impl Subject) {
     assert_eq!(again.iter().map(|item| item.attempts).collect::<Vec<_>>(), [1, 1, 0]);
     assert_eq!((&*again[1].member, &*again[1].content, &*again[1].line), ("b", "b", "l"));
     assert_eq!(queue.head("l").await.unwrap().serving, 4);
-    assert!(queue.leave("l", "a").await.unwrap());
+    let refused = queue.leave("l", "a").await.unwrap_err();
+    assert_eq!((refused.code, &*refused.reason), (Code::Conflict, "PLACE_CLAIMED"));
     subject.pass(SHORT).await;
     // Late, but nobody else has it: it is done.
-    assert_eq!(queue.acknowledge("l", &[2]).await.unwrap(), 1);
+    assert_eq!(queue.acknowledge("l", &[1, 2]).await.unwrap(), 2);
     assert_eq!(numbers(&queue.claim("l", 9, LONG).await.unwrap()), [4]);
     // Lines take turns.
     for line in ["m", "n"] {
@@ -268,6 +269,78 @@ pub(crate) async fn queue_restart(subject: &impl Subject) {
     assert_eq!(head(&queue).await, (4, 6, 0));
     assert!(queue.lines(9).await.unwrap().is_empty());
     assert_eq!(queue.join("l", "f", "", MANY).await.unwrap().0.number, 7);
+}
+
+pub(crate) async fn queue_outcomes(subject: &impl Subject) {
+    let kv = subject.open().await;
+    let queue = kv.queue();
+    for member in ["a", "b", "c"] {
+        queue.join("l", member, "wish", MANY).await.unwrap();
+    }
+    let begun = queue.claim("l", 2, SHORT).await.unwrap();
+    // Whatever the clock of the store shows: `a` holds for a while, `b` doesn't.
+    let at = |time: Duration| begun[0].joined_at.plus(time);
+    let settled = |number, holds: Duration, kept: Duration| {
+        let outcome = format!("served {number}");
+        Settled { number, outcome, holds_until: at(holds), kept_until: at(kept) }
+    };
+    let two = [settled(1, SHORT, LONG), settled(2, Duration::ZERO, LONG)];
+    let not_claimed = settled(3, LONG, LONG);
+    let all = [&two[..], &[not_claimed, settled(9, LONG, LONG)]].concat();
+    assert_eq!(queue.settle("l", all).await.unwrap(), [1, 2], "only what is claimed");
+    assert_eq!(queue.settle("l", two.to_vec()).await.unwrap(), [0; 0], "and only once");
+    assert_eq!(queue.settle("m", two.to_vec()).await.unwrap(), [0; 0]);
+    assert_eq!(head(&queue).await, (2, 3, 1));
+    let place = queue.place("l", "a").await.unwrap().unwrap();
+    assert_eq!((place.number, place.claimed, &*place.content), (1, false, ""));
+    assert_eq!(place.outcome.as_deref(), Some("served 1"));
+    assert_eq!((place.joined_at, queue.place("m", "a").await.unwrap()), (at(Duration::ZERO), None));
+    assert!(!queue.leave("l", "a").await.unwrap(), "there is nothing to give up");
+    // Who is served already gets no other place while that holds, who is not in it any more does.
+    assert_eq!(queue.join("l", "a", "", MANY).await.unwrap(), (place.clone(), false));
+    let (again, is_new) = queue.join("l", "b", "", MANY).await.unwrap();
+    assert_eq!((again.number, is_new, again.outcome), (4, true, None));
+    let long = Settled { outcome: "x".repeat(10_000), ..settled(4, SHORT, SHORT) };
+    assert_eq!(queue.settle("l", vec![long]).await.unwrap_err().code, Code::Invalid);
+    drop((kv, queue));
+
+    let queue = subject.open().await.queue();
+    assert_eq!(queue.place("l", "a").await.unwrap(), Some(place));
+    assert_eq!(queue.place("l", "b").await.unwrap().unwrap().number, 4);
+    assert!(!queue.join("l", "a", "", MANY).await.unwrap().1);
+    subject.pass(SHORT).await;
+    assert_eq!(queue.join("l", "a", "", MANY).await.unwrap().0.number, 5);
+    // What became of it is kept for its time, and not for longer.
+    assert_eq!(numbers(&queue.claim("l", 1, LONG).await.unwrap()), [3]);
+    assert_eq!(queue.settle("l", vec![settled(3, SHORT, LONG)]).await.unwrap(), [3]);
+    assert!(queue.place("l", "c").await.unwrap().unwrap().outcome.is_some());
+    subject.pass(LONG).await;
+    assert_eq!(queue.place("l", "c").await.unwrap(), None);
+    assert_eq!(queue.join("l", "c", "", MANY).await.unwrap().0.number, 6);
+    drop(queue);
+    let queue = subject.open().await.queue();
+    assert_eq!(queue.place("l", "c").await.unwrap().unwrap().number, 6);
+}
+
+pub(crate) async fn queue_settings(subject: &impl Subject) {
+    let kv = subject.open().await;
+    let queue = kv.queue();
+    assert_eq!(queue.settings("l").await.unwrap(), None);
+    queue.configure("l", "slow").await.unwrap();
+    assert_eq!(queue.settings("l").await.unwrap().as_deref(), Some("slow"));
+    assert!(queue.lines(9).await.unwrap().is_empty(), "a line without places has no turn");
+    queue.join("l", "a", "", MANY).await.unwrap();
+    queue.join("m", "a", "", MANY).await.unwrap();
+    queue.configure("l", "fast").await.unwrap();
+    queue.leave("l", "a").await.unwrap();
+    assert_eq!(queue.settings("m").await.unwrap(), None);
+    let long = "x".repeat(10_000);
+    assert_eq!(queue.configure("l", &long).await.unwrap_err().code, Code::Invalid);
+    assert_eq!(queue.configure(&long, "").await.unwrap_err().code, Code::Invalid);
+    drop((kv, queue));
+    let queue = subject.open().await.queue();
+    assert_eq!(queue.settings("l").await.unwrap().as_deref(), Some("fast"));
+    assert_eq!(head(&queue).await, (0, 1, 0));
 }
 
 fn numbers(items: &[Item]) -> Vec<u64> {
