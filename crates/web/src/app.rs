@@ -134,10 +134,9 @@ fn words(status: StatusCode) -> Words {
         StatusCode::NOT_FOUND => {
             ("There is nothing here", "The address may be mistyped, or what was here is gone.")
         }
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => (
-            "Back in a moment",
-            "A part of the box office is not answering. Nothing is lost; please try again.",
-        ),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            ("Back in a moment", "A part of the box office is not answering. Please try again.")
+        }
         StatusCode::TOO_MANY_REQUESTS => {
             ("One at a time, please", "There were many requests at once. Wait a moment.")
         }
