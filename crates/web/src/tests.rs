@@ -9,6 +9,7 @@ use axum::{
 };
 use http_body_util::BodyExt;
 use kernel::{Caller, Failure};
+use platform::{Metrics, Tasks, Unit};
 use tower::ServiceExt;
 use wire::pb::{email_worker::v1::Mail, event::v1 as pb};
 
@@ -200,11 +201,16 @@ async fn what_is_not_there_is_a_page_for_people_and_left_to_the_platform_for_pro
         assert!(got.header("content-security-policy").contains("style-src 'self'"), "{path}");
         assert_eq!(got.header("cache-control"), "no-store", "{path}");
     }
-    assert_eq!(get(&pages, "/api/v1/nothing").await.html, "");
+    let unit = Unit::new("gateway", Metrics::new(), Tasks::new());
+    let gateway = platform::http::stack(Router::new().merge(pages), &unit);
+    let page = get(&gateway, "/nothing").await;
+    assert!(page.html.contains("req-1") && page.header("x-correlation-id") == "req-1");
+    let problem = get(&gateway, "/api/v1/nothing").await;
+    assert_eq!(problem.header("content-type"), "application/problem+json");
     let program = Request::get("/nothing").body(Body::empty()).unwrap();
-    let response = pages.oneshot(program).await.unwrap();
+    let response = gateway.oneshot(program).await.unwrap();
     assert_eq!(response.status(), StatusCode::NOT_FOUND);
-    assert!(!response.headers().contains_key("content-type"), "the platform makes a problem of it");
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
 }
 
 #[tokio::test]
