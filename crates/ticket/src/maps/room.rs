@@ -162,7 +162,8 @@ impl Room {
         if self.has(version) {
             return Ok(());
         }
-        self.state().loading = true;
+        // Declared before the lock, and so dropped after it.
+        let _loading = Loading::start(self);
         let event_id = self.inventory.event_id;
         let read = db.read(move |tx| {
             Box::pin(async move {
@@ -170,10 +171,8 @@ impl Room {
                 Ok::<_, db::Error>((tally, inventories::taken(tx, event_id).await?))
             })
         });
-        let read = read.await;
+        let (tally, taken) = read.await?;
         let mut state = self.state();
-        state.loading = false;
-        let (tally, taken) = read?;
         state.install(&self.inventory, tally, &taken);
         Ok(())
     }
@@ -316,8 +315,25 @@ impl Inner {
             self.hear(tally);
             self.version = tally.version;
         }
+        self.loading = false;
         self.waiting = self.waiting.split_off(&(self.version + 1));
         self.advance(inventory);
+    }
+}
+
+/// A map that is being read, by somebody who may leave in the middle.
+struct Loading<'a>(&'a Room);
+
+impl<'a> Loading<'a> {
+    fn start(room: &'a Room) -> Self {
+        room.state().loading = true;
+        Self(room)
+    }
+}
+
+impl Drop for Loading<'_> {
+    fn drop(&mut self) {
+        self.0.state().loading = false;
     }
 }
 

@@ -131,6 +131,7 @@ impl Try<'_> {
 
     /// These places, or none.
     async fn hold(&self, places: &Places) -> Result<Hold, Error> {
+        let mut last = busy();
         for _ in 0..self.app.config.max_tries {
             let writing = self.room.writing();
             let (refusal, lapsed) = match self.ask(places).await? {
@@ -149,12 +150,14 @@ impl Try<'_> {
                 Decision::Over(status) => return Err(Error::HoldLost(status)),
             };
             drop(writing);
-            // A hold that has lapsed still stands in the way until it is cleared away.
-            if !lapsed || expire_holds(self.app).await? == 0 {
+            if !lapsed {
                 return Err(refusal);
             }
+            // A hold that has lapsed stands in the way until it is cleared away, here or elsewhere.
+            expire_holds(self.app).await?;
+            last = refusal;
         }
-        Err(busy())
+        Err(last)
     }
 
     /// The best seats there are: the map chooses, the database decides, and what it refuses is
@@ -261,7 +264,8 @@ impl Try<'_> {
         if let Some(hold) = hold {
             return self.recognise(hold);
         }
-        if lapsed && expire_holds(self.app).await? > 0 {
+        if lapsed {
+            expire_holds(self.app).await?;
             return Ok(Found::Changed);
         }
         let version = tally.map_or(0, |tally| tally.version);

@@ -47,10 +47,10 @@ pub async fn issued(tx: &mut Tx, bookings: &[BookingId]) -> Result<Vec<BookingId
 }
 
 const ISSUED: Sql = Sql::split(
-    "select t.booking_id
+    "select w.booking_id
      from (select * from unnest($1::uuid[]) w (booking_id) limit $2) w
-     join tickets t on t.booking_id = w.booking_id and t.ordinal = 0",
-    "select booking_id from tickets where booking_id = $1 and ordinal = 0",
+     where exists (select 1 from tickets t where t.booking_id = w.booking_id)",
+    "select booking_id from tickets where booking_id = $1 limit 1",
 );
 
 /// An account's tickets, newest first, those made before `before`.
