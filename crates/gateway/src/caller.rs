@@ -1,6 +1,6 @@
 //! Who asks: verified once, from the bearer token; and what a request brings besides its body.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     extract::FromRequestParts,
@@ -14,6 +14,9 @@ use crate::app::App;
 
 /// The context of a request: of an account, or of a visitor.
 pub(crate) struct Asked(pub Context);
+
+/// The context of a request that is answered alike whoever asks: a token is not looked at.
+pub(crate) struct Anybody(pub Context);
 
 /// The context of a request of a signed-in account, and the account.
 pub(crate) struct SignedIn(pub Context, pub AccountId);
@@ -46,6 +49,14 @@ impl FromRequestParts<Arc<App>> for Asked {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let caller = caller(app, parts).await?;
         Ok(Self(context(parts, caller)))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Anybody {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(context(parts, Caller::Anonymous)))
     }
 }
 

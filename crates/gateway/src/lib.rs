@@ -15,7 +15,7 @@ use axum::{Router, middleware::from_fn_with_state};
 use platform::{Metrics, Tasks, Unit, kv::Kv, tokens::Verifier};
 use wire::Wire;
 
-use crate::app::App;
+use crate::{app::App, routes::Routes};
 
 /// The service's name.
 pub const NAME: &str = "gateway";
@@ -95,11 +95,11 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let metrics = Metrics::new();
     let pages = deps.pages.clone();
     let app = Arc::new(App::new(config, deps, &metrics));
-    let (api, document) = routes::all();
-    let api = api
+    let Routes { limited, unlimited, document } = Routes::new();
+    let api = limited
         .layer(from_fn_with_state(app.clone(), limits::limit))
-        .with_state(app.clone())
-        .merge(routes::unlimited().with_state(app))
+        .merge(unlimited)
+        .with_state(app)
         .merge(routes::documentation(document))
         .merge(pages);
     Ok(Unit::new(NAME, metrics, Tasks::new()).http(api))

@@ -22,31 +22,34 @@ pub(crate) async fn limit(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let caller = match verified(&app, request.headers()).await {
-        Ok(caller) => caller,
-        Err(failure) => return Problem(failure).into_response(),
-    };
-    let (key, rate) = bucket(&app, &request, &caller);
-    let allowance = match app.kv.limit(&key, rate).await {
-        Ok(allowance) => allowance,
+    let verified = verified(&app, request.headers()).await;
+    // A token that is no good counts for its address: guessing must not be free.
+    let (key, rate) = bucket(&app, &request, verified.as_ref().unwrap_or(&Caller::Anonymous));
+    let counted = app.kv.limit(&key, rate).await;
+    let allowance = counted.inspect_err(|failure| {
         // A limiter that is down must not close the door.
-        Err(failure) => {
-            tracing::warn!(%failure, "rate limits can't be had; letting pass");
+        tracing::warn!(%failure, "rate limits can't be had; letting pass");
+    });
+    let allowance = allowance.ok();
+    let mut response = match (allowance.filter(|its| !its.allowed), verified) {
+        (Some(refused), _) => too_many(&app, refused),
+        (None, Err(failure)) => Problem(failure).into_response(),
+        (None, Ok(caller)) => {
             request.extensions_mut().insert(caller);
-            return next.run(request).await;
+            next.run(request).await
         }
     };
-    let mut response = if allowance.allowed {
-        request.extensions_mut().insert(caller);
-        next.run(request).await
-    } else {
-        app.refused_by_limit.inc();
-        let wait = u64::try_from(allowance.retry_after.as_millis()).unwrap_or(u64::MAX);
-        let failure = Failure::new(Code::Exhausted, "RATE_LIMITED", "too many requests");
-        Problem(failure.retry_after(wait)).into_response()
-    };
-    tell(response.headers_mut(), rate, allowance);
+    if let Some(allowance) = allowance {
+        tell(response.headers_mut(), rate, allowance);
+    }
     response
+}
+
+fn too_many(app: &App, allowance: Allowance) -> Response {
+    app.refused_by_limit.inc();
+    let wait = u64::try_from(allowance.retry_after.as_millis()).unwrap_or(u64::MAX);
+    let failure = Failure::new(Code::Exhausted, "RATE_LIMITED", "too many requests");
+    Problem(failure.retry_after(wait)).into_response()
 }
 
 /// Whose requests are counted together, and how many are allowed.

@@ -17,14 +17,13 @@ use axum::{
     Router,
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
-    routing::get,
 };
 use platform::http::Problem;
 use tonic::Status;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        Components,
+        Components, OpenApi as OpenApiDocument,
         security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
@@ -37,7 +36,7 @@ use crate::app::App;
 #[openapi(
     info(
         title = "Boxoffice",
-        description = "Browse, book and enter. Failures are RFC 9457 problems with a machine-readable `code`.",
+        description = "Browse, book and enter. Failures are RFC 9457 problems with a `code`.",
         license(name = "Apache-2.0")
     ),
     modifiers(&BearerToken)
@@ -47,15 +46,31 @@ struct Document;
 struct BearerToken;
 
 impl Modify for BearerToken {
-    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+    fn modify(&self, document: &mut OpenApiDocument) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
         let components = document.components.get_or_insert_with(Components::new);
         components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
     }
 }
 
-/// Routes that are limited and documented, and their document.
-pub(crate) fn all() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+/// All routes, and the document of them.
+pub(crate) struct Routes {
+    /// Those that are limited.
+    pub limited: Router<Arc<App>>,
+    pub unlimited: Router<Arc<App>>,
+    pub document: OpenApiDocument,
+}
+
+impl Routes {
+    pub(crate) fn new() -> Self {
+        let (limited, mut document) = limited().split_for_parts();
+        let (unlimited, rest) = unlimited().split_for_parts();
+        document.merge(rest);
+        Self { limited, unlimited, document }
+    }
+}
+
+fn limited() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(auth::routes())
         .merge(users::routes())
@@ -67,20 +82,20 @@ pub(crate) fn all() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .merge(payments::routes())
         .merge(admin::routes())
         .merge(settings::routes())
-        .split_for_parts()
 }
 
 /// Routes that no limit may keep out: the provider's webhooks and the public keys.
-pub(crate) fn unlimited() -> Router<Arc<App>> {
-    payments::webhooks().merge(auth::keys())
+fn unlimited() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().merge(payments::webhooks()).merge(auth::keys())
 }
 
 /// The document, and a page to try it out.
-pub(crate) fn documentation(document: utoipa::openapi::OpenApi) -> Router {
+pub(crate) fn documentation(document: OpenApiDocument) -> Router {
     Router::new().merge(SwaggerUi::new("/api/docs").url("/api/docs/openapi.json", document))
 }
 
 /// A refusal of a service, as a problem.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
 fn refused(status: Status) -> Problem {
     Problem(wire::failure(&status))
 }
@@ -97,13 +112,4 @@ fn tagged(version: i64, answer: impl IntoResponse) -> Response {
 /// JSON that was made elsewhere.
 fn json_text(text: String) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
-}
-
-/// A route that only answers text, for those who look it up by hand.
-fn plain<H, T>(path: &str, handler: H) -> Router<Arc<App>>
-where
-    H: axum::handler::Handler<T, Arc<App>>,
-    T: 'static,
-{
-    Router::new().route(path, get(handler))
 }

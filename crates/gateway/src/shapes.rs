@@ -1,6 +1,7 @@
 //! The JSON of each noun, to and from the wire.
 
 pub(crate) mod account;
+pub(crate) mod availability;
 pub(crate) mod booking;
 pub(crate) mod event;
 pub(crate) mod payment;

@@ -1,1 +1,8 @@
-//! The whole face over services that answer by the book.
+//! The whole face over services that do as they are told: only what is the gateway's own.
+
+mod answers;
+mod callers;
+mod document;
+mod limits;
+mod requests;
+mod world;

@@ -46,7 +46,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[utoipa::path(
     put, path = "/api/v1/admin/accounts/{account_id}/role", tag = "admin",
     security(("bearer" = [])), params(("account_id" = String, Path)), request_body = SetRole,
-    responses((status = 200, body = Account), (status = 403), (status = 404), (status = 422))
+    responses(
+        (status = 200, body = Account), (status = 401), (status = 403), (status = 404),
+        (status = 422)
+    )
 )]
 async fn set_role(
     State(app): State<Arc<App>>,
@@ -62,7 +65,10 @@ async fn set_role(
 /// Steps of bookings that keep failing.
 #[utoipa::path(
     get, path = "/api/v1/admin/dead-letters", tag = "admin", security(("bearer" = [])),
-    params(PageQuery), responses((status = 200, body = List<DeadLetter>), (status = 403))
+    params(PageQuery),
+    responses(
+        (status = 200, body = List<DeadLetter>), (status = 401), (status = 403)
+    )
 )]
 async fn dead_letters(
     State(app): State<Arc<App>>,
@@ -81,7 +87,10 @@ async fn dead_letters(
 /// Has a dead letter tried again.
 #[utoipa::path(
     post, path = "/api/v1/admin/dead-letters/retry", tag = "admin", security(("bearer" = [])),
-    request_body = RetryDeadLetter, responses((status = 204), (status = 403), (status = 404))
+    request_body = RetryDeadLetter,
+    responses(
+        (status = 204), (status = 401), (status = 403), (status = 404)
+    )
 )]
 async fn retry_dead_letter(
     State(app): State<Arc<App>>,
@@ -110,8 +119,10 @@ struct Mail {
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
+    #[schema(format = DateTime)]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     sent_at: Option<String>,
 }
 
@@ -149,7 +160,7 @@ struct MailsQuery {
 /// Mails, newest first.
 #[utoipa::path(
     get, path = "/api/v1/admin/mails", tag = "admin", security(("bearer" = [])),
-    params(MailsQuery), responses((status = 200, body = List<Mail>), (status = 403))
+    params(MailsQuery), responses((status = 200, body = List<Mail>), (status = 401), (status = 403))
 )]
 async fn list_mails(
     State(app): State<Arc<App>>,
@@ -170,7 +181,7 @@ async fn list_mails(
 #[utoipa::path(
     get, path = "/api/v1/admin/mails/{mail_id}", tag = "admin", security(("bearer" = [])),
     params(("mail_id" = String, Path)),
-    responses((status = 200, body = Mail), (status = 403), (status = 404))
+    responses((status = 200, body = Mail), (status = 401), (status = 403), (status = 404))
 )]
 async fn get_mail(
     State(app): State<Arc<App>>,
@@ -186,7 +197,9 @@ async fn get_mail(
 #[utoipa::path(
     post, path = "/api/v1/admin/mails/{mail_id}/retry", tag = "admin",
     security(("bearer" = [])), params(("mail_id" = String, Path)),
-    responses((status = 200, body = Mail), (status = 403), (status = 404), (status = 409))
+    responses(
+        (status = 200, body = Mail), (status = 401), (status = 403), (status = 404), (status = 409)
+    )
 )]
 async fn retry_mail(
     State(app): State<Arc<App>>,
@@ -212,7 +225,7 @@ struct Connections {
 /// How many are connected.
 #[utoipa::path(
     get, path = "/api/v1/admin/realtime", tag = "admin", security(("bearer" = [])),
-    responses((status = 200, body = Connections), (status = 403))
+    responses((status = 200, body = Connections), (status = 401), (status = 403))
 )]
 async fn connections(
     State(app): State<Arc<App>>,

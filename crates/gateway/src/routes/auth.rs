@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
-    Router,
     extract::{ConnectInfo, State},
     http::{HeaderMap, StatusCode, header},
     response::Response,
@@ -12,10 +11,10 @@ use platform::http::{Json, Problem};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::pb::auth::v1::{self as pb, auth_service_client::AuthServiceClient};
 
-use super::{json_text, plain, refused};
+use super::{json_text, refused};
 use crate::{
     app::App,
-    caller::{Asked, SignedIn},
+    caller::{Anybody, Asked, SignedIn},
     shapes::{
         account::{
             Account, Login, Refresh, Register, Registered, ResendVerification, Tokens, VerifyEmail,
@@ -35,8 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(my_account))
 }
 
-pub(super) fn keys() -> Router<Arc<App>> {
-    plain("/.well-known/jwks.json", jwks)
+pub(super) fn keys() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(jwks))
 }
 
 /// Opens an account; a PIN comes by mail.
@@ -168,7 +167,11 @@ async fn my_account(
 }
 
 /// The public keys that verify access tokens (RFC 7517).
-async fn jwks(State(app): State<Arc<App>>, Asked(context): Asked) -> Result<Response, Problem> {
+#[utoipa::path(
+    get, path = "/.well-known/jwks.json", tag = "auth",
+    responses((status = 200, body = Object, description = "a JWK set"))
+)]
+async fn jwks(State(app): State<Arc<App>>, Anybody(context): Anybody) -> Result<Response, Problem> {
     let mut client = AuthServiceClient::new(app.auth.with(&context));
     let keys = client.get_jwks(pb::GetJwksRequest {}).await.map_err(refused)?.into_inner();
     Ok(json_text(keys.jwks_json))

@@ -18,7 +18,10 @@ use crate::{
     app::App,
     caller::{Asked, IfMatch, SignedIn},
     page::List,
-    shapes::event::{Availability, EditEvent, Event, NewEvent, SeatingPlan},
+    shapes::{
+        availability::Availability,
+        event::{EditEvent, Event, NewEvent, SeatingPlan},
+    },
 };
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -106,7 +109,9 @@ async fn get_event(
         ("If-Match" = Option<String>, Header, description = "ETag that was read")
     ),
     request_body = EditEvent,
-    responses((status = 200, body = Event), (status = 404), (status = 409), (status = 412))
+    responses(
+        (status = 200, body = Event), (status = 401), (status = 404), (status = 409), (status = 412)
+    )
 )]
 async fn edit_event(
     State(app): State<Arc<App>>,
@@ -115,7 +120,7 @@ async fn edit_event(
     IfMatch(version): IfMatch,
     Json(edit): Json<EditEvent>,
 ) -> Result<Response, Problem> {
-    let request = edit.to_wire(event_id, version)?;
+    let request = edit.into_wire(event_id, version)?;
     let mut client = EventServiceClient::new(app.event.with(&context));
     Ok(answer(client.update_event(request).await.map_err(refused)?.into_inner()))
 }
@@ -124,7 +129,7 @@ async fn edit_event(
 #[utoipa::path(
     post, path = "/api/v1/events/{event_id}/publish", tag = "events", security(("bearer" = [])),
     params(("event_id" = String, Path)),
-    responses((status = 200, body = Event), (status = 404), (status = 422))
+    responses((status = 200, body = Event), (status = 401), (status = 404), (status = 422))
 )]
 async fn publish_event(
     State(app): State<Arc<App>>,

@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::{Router, extract::State, http::HeaderMap, routing::post};
+use axum::{extract::State, http::HeaderMap};
 use bytes::Bytes;
-use kernel::{Caller, Failure};
+use kernel::Failure;
 use platform::http::{Json, Path, Problem, Query};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::{
-    Context,
-    pb::payment::v1::{self as pb, payment_service_client::PaymentServiceClient},
-};
+use wire::pb::payment::v1::{self as pb, payment_service_client::PaymentServiceClient};
 
 use super::refused;
 use crate::{
     app::App,
-    caller::SignedIn,
+    caller::{Anybody, SignedIn},
     page::{List, PageQuery},
     shapes::payment::{Payment, Processed},
 };
@@ -25,8 +22,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Where providers tell what happened; the body stays as it came, for its signature.
-pub(super) fn webhooks() -> Router<Arc<App>> {
-    Router::new().route("/webhooks/payment/{provider}", post(webhook))
+pub(super) fn webhooks() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(webhook))
 }
 
 /// One's own payments, newest first.
@@ -63,8 +60,19 @@ async fn get_payment(
     Ok(Json(payment.map_err(refused)?.into_inner().into()))
 }
 
+/// Takes what a provider tells, by its own signature.
+#[utoipa::path(
+    post, path = "/webhooks/payment/{provider}", tag = "payments",
+    params(
+        ("provider" = String, Path, example = "stripe"),
+        ("Stripe-Signature" = String, Header, description = "the provider's, of the raw body")
+    ),
+    request_body = Object,
+    responses((status = 200, body = Processed), (status = 400), (status = 404))
+)]
 async fn webhook(
     State(app): State<Arc<App>>,
+    Anybody(context): Anybody,
     Path(provider): Path<String>,
     headers: HeaderMap,
     body: Bytes,
@@ -78,7 +86,6 @@ async fn webhook(
         body: body.to_vec(),
         signature: signature.unwrap_or_default().to_owned(),
     };
-    let context = Context::new(Caller::Anonymous, "webhook");
     let mut client = PaymentServiceClient::new(app.payment.with(&context));
     let processed = client.process_webhook(request).await.map_err(refused)?.into_inner();
     Ok(Json(Processed { processed: processed.processed }))

@@ -30,6 +30,7 @@ pub(crate) struct Register {
 pub(crate) struct Registered {
     pub account_id: String,
     /// Until when the PIN in the mail is good.
+    #[schema(format = DateTime)]
     pub verification_expires_at: String,
 }
 
@@ -71,8 +72,10 @@ pub(crate) struct SetRole {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Tokens {
     pub access_token: String,
+    #[schema(format = DateTime)]
     pub access_expires_at: String,
     pub refresh_token: String,
+    #[schema(format = DateTime)]
     pub refresh_expires_at: String,
     pub account: Account,
 }
@@ -102,6 +105,7 @@ pub(crate) struct Account {
     pub organization_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub organization_name: Option<String>,
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
@@ -134,7 +138,9 @@ pub(crate) struct Profile {
     #[schema(value_type = Object)]
     pub preferences: Value,
     pub version: i64,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    #[schema(format = DateTime)]
     pub updated_at: String,
 }
 

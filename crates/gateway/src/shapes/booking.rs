@@ -15,7 +15,7 @@ use super::{Money, at, moment, some, ticket::Place, word};
 
 /// What is wanted: exactly one of the three.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
+#[serde(try_from = "OneOf", rename_all = "snake_case")]
 pub(crate) enum Choice {
     /// Chosen seats, each as section/row/number.
     #[schema(example = json!(["stalls/C/12"]))]
@@ -24,6 +24,28 @@ pub(crate) enum Choice {
     BestAvailable(Best),
     /// Places without a number.
     Admissions(Entry),
+}
+
+/// A choice as it comes in: none or several of them are well-formed JSON, and no choice.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OneOf {
+    seats: Option<Vec<String>>,
+    best_available: Option<Best>,
+    admissions: Option<Entry>,
+}
+
+impl TryFrom<OneOf> for Choice {
+    type Error = &'static str;
+
+    fn try_from(wanted: OneOf) -> Result<Self, Self::Error> {
+        match (wanted.seats, wanted.best_available, wanted.admissions) {
+            (Some(seats), None, None) => Ok(Self::Seats(seats)),
+            (None, Some(best), None) => Ok(Self::BestAvailable(best)),
+            (None, None, Some(entry)) => Ok(Self::Admissions(entry)),
+            _ => Err("needs exactly one of seats, best_available and admissions"),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -110,11 +132,15 @@ pub(crate) struct Booking {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub expires_at: Option<String>,
+    #[schema(format = DateTime)]
     pub created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub confirmed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub cancelled_at: Option<String>,
     pub version: i64,
 }
@@ -168,6 +194,7 @@ pub(crate) struct Transition {
     pub input: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    #[schema(format = DateTime)]
     pub at: String,
 }
 
@@ -190,6 +217,7 @@ pub(crate) struct DeadLetter {
     pub step: String,
     pub attempts: u32,
     pub last_error: String,
+    #[schema(format = DateTime)]
     pub since: String,
 }
 

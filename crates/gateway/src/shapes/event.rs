@@ -1,9 +1,9 @@
-//! Venues, seating plans, events and what is free.
+//! Venues, seating plans and events.
 
 use kernel::Failure;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use wire::pb::{event::v1 as pb, ticket::v1 as ticket};
+use wire::pb::event::v1 as pb;
 
 use super::{at, micros, micros_or_0, moment, word};
 
@@ -143,6 +143,7 @@ pub(crate) struct Venue {
     pub time_zone: String,
     pub plan: SeatingPlan,
     pub capacity: u32,
+    #[schema(format = DateTime)]
     pub created_at: String,
 }
 
@@ -209,11 +210,15 @@ pub(crate) struct NewEvent {
     pub description: String,
     /// concert, theater, sports, conference, exhibition, comedy, workshop, festival or other.
     pub kind: String,
+    #[schema(format = DateTime)]
     pub starts_at: String,
+    #[schema(format = DateTime)]
     pub ends_at: String,
     /// When left out: at once when published.
+    #[schema(format = DateTime)]
     pub sale_starts_at: Option<String>,
     /// When left out: when the event starts.
+    #[schema(format = DateTime)]
     pub sale_ends_at: Option<String>,
     pub currency: String,
     pub categories: Vec<PriceCategory>,
@@ -251,9 +256,13 @@ pub(crate) struct EditEvent {
     pub name: Option<String>,
     pub description: Option<String>,
     pub kind: Option<String>,
+    #[schema(format = DateTime)]
     pub starts_at: Option<String>,
+    #[schema(format = DateTime)]
     pub ends_at: Option<String>,
+    #[schema(format = DateTime)]
     pub sale_starts_at: Option<String>,
+    #[schema(format = DateTime)]
     pub sale_ends_at: Option<String>,
     /// Replaces all categories.
     #[serde(default)]
@@ -263,7 +272,7 @@ pub(crate) struct EditEvent {
 }
 
 impl EditEvent {
-    pub(crate) fn to_wire(
+    pub(crate) fn into_wire(
         self,
         event_id: String,
         version: i64,
@@ -295,11 +304,15 @@ pub(crate) struct Event {
     pub name: String,
     pub description: String,
     pub kind: String,
+    #[schema(format = DateTime)]
     pub starts_at: String,
+    #[schema(format = DateTime)]
     pub ends_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub sale_starts_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub sale_ends_at: Option<String>,
     pub currency: String,
     pub categories: Vec<PriceCategory>,
@@ -313,9 +326,12 @@ pub(crate) struct Event {
     pub venue_city: String,
     pub time_zone: String,
     pub capacity: u32,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    #[schema(format = DateTime)]
     pub updated_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub published_at: Option<String>,
 }
 
@@ -356,45 +372,6 @@ impl From<pb::Event> for Event {
             created_at: at(event.created_at_us),
             updated_at: at(event.updated_at_us),
             published_at: moment(event.published_at_us),
-        }
-    }
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Availability {
-    pub event_id: String,
-    /// Grows with every change.
-    pub version: i64,
-    pub sections: Vec<SectionAvailability>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SectionAvailability {
-    pub section: String,
-    pub capacity: u32,
-    pub held: u32,
-    pub sold: u32,
-    pub available: u32,
-    /// As section/row/number.
-    pub held_seats: Vec<String>,
-    pub sold_seats: Vec<String>,
-}
-
-impl From<ticket::Availability> for Availability {
-    fn from(availability: ticket::Availability) -> Self {
-        let section = |its: ticket::availability::SectionAvailability| SectionAvailability {
-            available: its.capacity.saturating_sub(its.held).saturating_sub(its.sold),
-            section: its.section,
-            capacity: its.capacity,
-            held: its.held,
-            sold: its.sold,
-            held_seats: its.held_seats,
-            sold_seats: its.sold_seats,
-        };
-        Self {
-            event_id: availability.event_id,
-            version: availability.version,
-            sections: availability.sections.into_iter().map(section).collect(),
         }
     }
 }

@@ -24,7 +24,9 @@ pub(crate) struct Payment {
     /// Only for the buyer, while payment is open.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<String>,
+    #[schema(format = DateTime)]
     pub created_at: String,
+    #[schema(format = DateTime)]
     pub updated_at: String,
 }
 

@@ -51,12 +51,14 @@ pub(crate) struct Place {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admission_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub admission_expires_at: Option<String>,
     /// With completed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booking_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    #[schema(format = DateTime)]
     pub joined_at: String,
 }
 

@@ -46,8 +46,10 @@ pub(crate) struct Ticket {
     /// The signed code, as the QR code holds it; for the holder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    #[schema(format = DateTime)]
     pub issued_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
     pub used_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_gate: Option<String>,
