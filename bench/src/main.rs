@@ -1,0 +1,183 @@
+//! Measures what the platform promises about speed, and prints it as tables. Says what the disk and
+//! the neighbours did meanwhile, since no figure means anything without.
+#![expect(clippy::print_stdout, reason = "tables on standard output are what this is for")]
+
+mod crowd;
+mod fill;
+mod flat;
+mod holds;
+mod house;
+mod machine;
+mod memory;
+mod processor;
+mod stock;
+
+use std::{
+    error::Error,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use testkit::cluster::{Cluster, Options};
+use tokio_postgres::NoTls;
+
+use crate::{machine::Watch, processor::Meter};
+
+/// As the product allocates.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What may go wrong: anything, and then there is nothing to do but say so.
+type Failure = Box<dyn Error + Send + Sync>;
+
+#[derive(Parser)]
+#[command(about = "Measures holds, their cost, and memory; everything without a command")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Holds per second: requests that meet decided together, against one transaction each
+    Holds(HoldsArgs),
+    /// Processor time a hold, with nothing sold before and with many tickets sold
+    Flat(FlatArgs),
+    /// Memory of the whole platform in one process, idle
+    Memory(MemoryArgs),
+}
+
+#[derive(Args)]
+struct HoldsArgs {
+    /// How long each way is measured at a time, in seconds; each has two turns
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// Only on this engine
+    #[arg(long)]
+    engine: Option<Engine>,
+}
+
+#[derive(Args)]
+struct FlatArgs {
+    /// Tickets sold before, in the fuller of the two houses
+    #[arg(long, default_value_t = 500_000)]
+    tickets: u32,
+    /// Only on this engine
+    #[arg(long)]
+    engine: Option<Engine>,
+}
+
+#[derive(Args)]
+struct MemoryArgs {
+    /// The binary [default: `boxoffice` beside this one]
+    #[arg(long)]
+    binary: Option<PathBuf>,
+}
+
+/// What the service keeps its state in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    Sqlite,
+    Postgres,
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        })
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let command = Cli::parse().command;
+    println!("{}\n", machine::describe());
+    // Before the runtime: it starts and ends processes, and waits for them.
+    let cluster = match command {
+        Some(Command::Memory(_)) => None,
+        _ => Some(Cluster::start_with(Options { fsync: true, ..Options::default() })?),
+    };
+    let directory = tempfile::tempdir()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let bench = Bench { cluster: cluster.as_ref(), directory: directory.path() };
+    runtime.block_on(async {
+        match command {
+            Some(Command::Holds(args)) => bench.holds(args).await,
+            Some(Command::Flat(args)) => bench.flat(args).await,
+            Some(Command::Memory(args)) => bench.memory(args).await,
+            None => {
+                bench.holds(HoldsArgs { seconds: 1.5, engine: None }).await?;
+                bench.flat(FlatArgs { tickets: 500_000, engine: None }).await?;
+                bench.memory(MemoryArgs { binary: None }).await
+            }
+        }
+    })
+}
+
+/// Where things are.
+#[derive(Clone, Copy)]
+struct Bench<'a> {
+    cluster: Option<&'a Cluster>,
+    directory: &'a Path,
+}
+
+impl Bench<'_> {
+    async fn holds(&self, args: HoldsArgs) -> Result<(), Failure> {
+        let time = Duration::try_from_secs_f64(args.seconds)?;
+        for engine in engines(args.engine) {
+            let watch = Watch::start(self.directory, self.meter(engine).await?)?;
+            holds::run(self, engine, time).await?;
+            println!("{}\n", watch.end()?);
+        }
+        Ok(())
+    }
+
+    async fn flat(&self, args: FlatArgs) -> Result<(), Failure> {
+        for engine in engines(args.engine) {
+            let watch = Watch::start(self.directory, self.meter(engine).await?)?;
+            flat::run(self, engine, args.tickets).await?;
+            println!("{}\n", watch.end()?);
+        }
+        Ok(())
+    }
+
+    async fn memory(&self, args: MemoryArgs) -> Result<(), Failure> {
+        let watch = Watch::start(self.directory, Meter::of_this_process())?;
+        memory::run(self.directory, args.binary).await?;
+        println!("{}\n", watch.end()?);
+        Ok(())
+    }
+
+    /// Measures this process, and PostgreSQL's where it takes part.
+    async fn meter(&self, engine: Engine) -> Result<Meter, Failure> {
+        if engine == Engine::Sqlite {
+            return Ok(Meter::of_this_process());
+        }
+        let url = self.url(engine, "postgres")?;
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await?;
+        // The server process must live while its parent is looked up.
+        tokio::pin!(connection);
+        let row = tokio::select! {
+            row = client.query_one("select pg_backend_pid()", &[]) => row?,
+            ended = &mut connection => return Err(format!("connection ended: {ended:?}").into()),
+        };
+        Meter::with_postgres_of(row.try_get(0)?)
+    }
+
+    /// The url of a database called `name`, which need not be there yet.
+    fn url(&self, engine: Engine, name: &str) -> Result<String, Failure> {
+        if engine == Engine::Sqlite {
+            return Ok(format!("sqlite:{}", self.directory.join(name).display()));
+        }
+        let cluster = self.cluster.ok_or("no postgresql was started")?;
+        let (server, _) = cluster.url.rsplit_once('/').ok_or("a url without a database")?;
+        Ok(format!("{server}/{name}"))
+    }
+}
+
+fn engines(only: Option<Engine>) -> Vec<Engine> {
+    only.map_or_else(|| vec![Engine::Sqlite, Engine::Postgres], |engine| vec![engine])
+}
