@@ -73,6 +73,11 @@ impl Maps {
         room.cloned()
     }
 
+    /// Has the event's room read anew by whoever asks next.
+    pub(crate) fn forget(&self, event_id: EventId) {
+        self.kept().rooms.remove(&event_id);
+    }
+
     /// The event's room, if it is in memory.
     pub(crate) fn peek(&self, event_id: EventId) -> Option<Arc<Room>> {
         self.kept().rooms.get(&event_id)?.room.get().cloned()

@@ -28,10 +28,11 @@ pub struct OpenInventory {
 }
 
 /// Opens an event's inventory with all places free, and returns how many there are. Repeating it
-/// with the same plan and terms changes nothing.
+/// with the same plan and terms changes nothing; other terms are taken until the first hold, since
+/// a draft may be edited after its publication stopped half way.
 ///
 /// # Errors
-/// `INVENTORY_OPEN` if it is open with another plan or other terms.
+/// `INVENTORY_OPEN` if it is open with another plan, or sells under other terms.
 pub async fn open_inventory(
     app: &App,
     context: &Context,
@@ -53,18 +54,37 @@ pub async fn open_inventory(
     });
     let now = app.now();
     let inventory = wanted.clone();
-    let found = app.db.write(move |tx| {
+    let opened = app.db.write(move |tx| {
         let inventory = inventory.clone();
         Box::pin(async move {
             if inventories::open(tx, &inventory, now).await? {
-                return Ok(None);
+                return Ok(Opened::AsWanted);
             }
-            inventories::find(tx, inventory.event_id).await
+            match inventories::find(tx, inventory.event_id).await? {
+                Some(found) if found == *inventory => Ok(Opened::AsWanted),
+                Some(found)
+                    if found.plan == inventory.plan
+                        && found.organization_id == inventory.organization_id
+                        && inventories::amend(tx, &inventory).await? =>
+                {
+                    Ok(Opened::Amended)
+                }
+                _ => Ok(Opened::Otherwise),
+            }
         })
     });
-    let found: Result<_, db::Error> = found.await;
-    match found? {
-        Some(found) if found != *wanted => Err(Error::InventoryOpen),
-        _ => Ok(wanted.plan.capacity()),
+    let opened: Result<_, db::Error> = opened.await;
+    match opened? {
+        Opened::AsWanted => {}
+        Opened::Amended => app.maps.forget(wanted.event_id),
+        Opened::Otherwise => return Err(Error::InventoryOpen),
     }
+    Ok(wanted.plan.capacity())
+}
+
+/// How the inventory stands after all.
+enum Opened {
+    AsWanted,
+    Amended,
+    Otherwise,
 }

@@ -72,6 +72,19 @@ pub async fn open(tx: &mut Tx, inventory: &Inventory, now: Timestamp) -> Result<
     Ok(true)
 }
 
+/// Gives an inventory other terms, while nothing has been held of it; `false` if something has.
+pub async fn amend(tx: &mut Tx, inventory: &Inventory) -> Result<bool, Error> {
+    let amended = tx
+        .execute(
+            "update inventories set max_per_hold = $2, ends_at = $3
+             where event_id = $1
+               and exists (select 1 from tallies where event_id = $1 and version = 1)",
+            &[inventory.event_id.into(), inventory.max_per_hold.into(), inventory.ends_at.into()],
+        )
+        .await?;
+    Ok(amended == 1)
+}
+
 const INSERT_SECTIONS: Sql = Sql::split(
     "insert into sections (event_id, section, kind, capacity, held, sold)
      select event_id, section, kind, capacity, 0, 0

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn an_inventory_is_opened_once_and_never_with_another_plan() {
+async fn an_inventory_never_gets_another_plan_nor_other_terms_once_it_sells() {
     for house in theatres().await {
         let command = |plan, max_per_hold, ends_at| ops::OpenInventory {
             event_id: EVENT,
@@ -24,10 +24,14 @@ async fn an_inventory_is_opened_once_and_never_with_another_plan() {
             capacity: 5,
             rows: vec![],
         };
+        let later = ends_at.plus(Duration::from_secs(60));
+        let edited = ops::open_inventory(app, &event, command(theatre(), 11, later)).await;
+        assert_eq!(edited.unwrap(), 48, "a draft edited before anything was held");
+        assert!(house.hold(best(11)).await.is_ok(), "the new terms are in force");
         for other in [
-            command(Plan::new(vec![area]).unwrap(), 10, ends_at),
-            command(theatre(), 9, ends_at),
-            command(theatre(), 10, ends_at.plus(Duration::from_secs(1))),
+            command(Plan::new(vec![area]).unwrap(), 11, later),
+            command(theatre(), 11, ends_at),
+            command(theatre(), 9, later),
         ] {
             let refused = ops::open_inventory(app, &event, other).await;
             assert_eq!(reason(refused), "INVENTORY_OPEN");
@@ -41,7 +45,7 @@ async fn an_inventory_is_opened_once_and_never_with_another_plan() {
             assert_eq!(reason(refused), "INVALID_ARGUMENT");
         }
         let books = audit::check(&house.db.db).await;
-        assert_eq!((books.held, books.sold), (0, 0));
+        assert_eq!((books.held, books.sold), (11, 0));
     }
 }
 
