@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 /// How many messages a subscriber may be behind before it misses some.
-const CAPACITY: usize = 128;
+const CAPACITY: usize = 4_096;
 
 /// Messages of one channel, from the moment of subscribing.
 pub struct Subscription {
