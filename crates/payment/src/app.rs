@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use db::Db;
 use kernel::{Caller, Clock, Code, Failure, Ids, PaymentId, Secret, Timestamp};
-use platform::{Tasks, outbox::Outbox};
+use platform::{Tasks, outbox::Outbox, tokens::Verifier};
 use tracing::error;
 
 use crate::{
+    domain::Payment,
     metrics::Metrics,
     store::Entry,
     stripe::{self, Called, Exchange, Stripe},
@@ -20,10 +21,13 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) tasks: Tasks,
+    pub(crate) access: Verifier,
     pub(crate) stripe: Stripe,
     pub(crate) webhook_secret: Secret<String>,
     pub(crate) metrics: Metrics,
     pub(crate) patience: Patience,
+    /// How long the logs of what was said with the provider are kept.
+    pub(crate) keep_log: Duration,
 }
 
 /// How long to wait before looking after something.
@@ -78,6 +82,14 @@ pub(crate) fn may_move_money(caller: &Caller) -> Result<(), Failure> {
         }
         _ => Err(Failure::forbidden("payments are made and changed by bookings")),
     }
+}
+
+/// With what `caller` may pay: only the buyer and booking-service get it, and only while there is
+/// something to pay.
+pub(crate) fn payable_with<'a>(payment: &'a Payment, caller: &Caller) -> Option<&'a String> {
+    let buyer = matches!(caller, Caller::Account { id, .. } if *id == payment.account);
+    let payable = payment.state.is_open() && (buyer || caller.is_service("booking"));
+    payment.client_secret.as_ref().filter(|_| payable).map(Secret::expose)
 }
 
 /// A provider that did not answer, as a caller is told.

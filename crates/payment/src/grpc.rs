@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use kernel::{Caller, Failure, Money, Secret};
+use kernel::{Caller, Failure, Money};
 use tonic::{Request, Response, Status};
 use wire::{
     Context,
@@ -16,9 +16,10 @@ use wire::{
 };
 
 use crate::{
-    app::App,
+    app::{App, payable_with},
     domain::{Payment, Refund, RefundState, State},
     ops::{self, CreateIntent, RefundPayment},
+    stripe,
 };
 
 /// The service's gRPC face.
@@ -108,7 +109,7 @@ impl PaymentService for Grpc {
         request: Request<ProcessWebhookRequest>,
     ) -> Result<Response<ProcessWebhookResponse>, Status> {
         let request = request.into_inner();
-        if request.provider != "stripe" {
+        if request.provider != stripe::PROVIDER {
             return Err(wire::status(Failure::invalid("provider", "must be stripe")));
         }
         let app = self.0.clone();
@@ -136,9 +137,6 @@ fn payment(
 }
 
 fn to_payment(payment: &Payment, caller: &Caller) -> pb::Payment {
-    let buyer = matches!(caller, Caller::Account { id, .. } if *id == payment.account);
-    let payable = payment.state.is_open() && (buyer || caller.is_service("booking"));
-    let client_secret = payment.client_secret.as_ref().filter(|_| payable);
     let decline = payment.decline.as_ref();
     pb::Payment {
         payment_id: payment.id.to_string(),
@@ -148,9 +146,9 @@ fn to_payment(payment: &Payment, caller: &Caller) -> pb::Payment {
         captured_minor: payment.captured_minor,
         refunded_minor: payment.refunded_minor,
         state: to_state(payment.state).into(),
-        provider: "stripe".to_owned(),
+        provider: stripe::PROVIDER.to_owned(),
         provider_reference: payment.provider_reference.clone().unwrap_or_default(),
-        client_secret: client_secret.map(Secret::expose).cloned().unwrap_or_default(),
+        client_secret: payable_with(payment, caller).cloned().unwrap_or_default(),
         decline_code: decline.map(|decline| decline.code.clone()).unwrap_or_default(),
         created_at_us: payment.created_at.micros(),
         updated_at_us: payment.updated_at.micros(),

@@ -1,4 +1,7 @@
-//! The HTTP face: where the provider sends its webhooks.
+//! The HTTP face: the service's own REST, the actuator's aliases, and where the provider sends its
+//! webhooks.
+
+mod payments;
 
 use std::sync::Arc;
 
@@ -6,8 +9,9 @@ use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{HeaderMap, StatusCode},
-    routing::post,
+    http::{HeaderMap, StatusCode, header},
+    response::IntoResponse,
+    routing::{get, post},
 };
 use platform::http::Problem;
 
@@ -15,9 +19,14 @@ use crate::{app::App, ops};
 
 /// The service's own routes.
 pub(crate) fn routes(app: Arc<App>) -> Router {
-    Router::new()
+    let webhooks = Router::new()
         .route("/webhooks/stripe", post(stripe))
-        .layer(DefaultBodyLimit::max(ops::MAX_WEBHOOK))
+        .layer(DefaultBodyLimit::max(ops::MAX_WEBHOOK));
+    Router::new()
+        .merge(payments::routes())
+        .merge(webhooks)
+        .route("/actuator/health", get(health))
+        .route("/actuator/prometheus", get(prometheus))
         .with_state(app)
 }
 
@@ -33,4 +42,13 @@ async fn stripe(
     let work = async move { ops::process_webhook(&app, &signature, &body).await };
     tasks.finish(work).await?;
     Ok(StatusCode::OK)
+}
+
+async fn health() -> impl IntoResponse {
+    axum::Json(serde_json::json!({ "status": "UP" }))
+}
+
+async fn prometheus(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], app.metrics.encode())
 }

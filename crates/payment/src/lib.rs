@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 
 use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
-use platform::{Metrics, Tasks, Unit, bus::Bus, outbox::Outbox};
+use platform::{Metrics, Tasks, Unit, bus::Bus, outbox::Outbox, tokens::Verifier};
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Notify;
 use wire::pb::payment::v1::payment_service_server::PaymentServiceServer;
@@ -37,15 +37,34 @@ pub const CONFIG: &str = include_str!("../config.toml");
 /// The service's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     owner: NAME,
-    postgres: &[Migration {
-        name: "0001_payments",
-        sql: include_str!("../migrations/postgres/0001_payments.sql"),
-    }],
-    sqlite: &[Migration {
-        name: "0001_payments",
-        sql: include_str!("../migrations/sqlite/0001_payments.sql"),
-    }],
+    postgres: &[
+        Migration {
+            name: "0001_payments",
+            sql: include_str!("../migrations/postgres/0001_payments.sql"),
+        },
+        Migration {
+            name: "0002_log_age",
+            sql: include_str!("../migrations/postgres/0002_log_age.sql"),
+        },
+    ],
+    sqlite: &[
+        Migration {
+            name: "0001_payments",
+            sql: include_str!("../migrations/sqlite/0001_payments.sql"),
+        },
+        Migration {
+            name: "0002_log_age",
+            sql: include_str!("../migrations/sqlite/0002_log_age.sql"),
+        },
+    ],
 };
+
+/// How often to look for logs that are too old.
+const PRUNE_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// The provider can be made to send an event again for 30 days: one that is forgotten sooner would
+/// count twice.
+const FEWEST_LOG_DAYS: u32 = 31;
 
 /// The section `[payment]`; `config.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,6 +90,8 @@ pub struct Config {
     pub due_period_ms: u64,
     /// How many pieces of due work are taken at once.
     pub due_batch: u32,
+    /// How long the logs of what was said with the provider are kept, in days.
+    pub keep_log_days: u32,
 }
 
 /// What the service works with.
@@ -83,6 +104,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Ids.
     pub ids: Arc<dyn Ids>,
+    /// Verifies access tokens at its own REST face.
+    pub access: Verifier,
 }
 
 /// The service can't be built.
@@ -107,13 +130,13 @@ pub enum BuildError {
 /// If the configuration makes no sense or the HTTP client can't be made.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (metrics, tasks) = (Metrics::new(), Tasks::new());
-    let Deps { db, bus, clock, ids } = deps;
+    let Deps { db, bus, clock, ids, access } = deps;
     let period = Duration::from_millis(config.due_period_ms);
     let outbox = Outbox::new();
-    let outside = (clock.clone(), ids);
+    let outside = (clock.clone(), ids, access);
     let app = Arc::new(app(config, db.clone(), outside, (&metrics, &tasks, &outbox))?);
     let (relayed, kept) = (metrics.clone(), db.clone());
-    let (payments, refunds) = (app.clone(), app.clone());
+    let (payments, refunds, logs) = (app.clone(), app.clone(), app.clone());
     Ok(Unit::new(NAME, metrics, tasks)
         .grpc(tonic::service::Routes::new(PaymentServiceServer::new(Grpc(app.clone()))))
         .http(http::routes(app))
@@ -126,13 +149,17 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         .task(move |tasks| {
             let due = move || ops::reconcile_refunds(refunds.clone());
             tasks.every("reconcile refunds", period, Arc::new(Notify::new()), due);
+        })
+        .task(move |tasks| {
+            let due = move || ops::prune_logs(logs.clone());
+            tasks.every("prune logs", PRUNE_PERIOD, Arc::new(Notify::new()), due);
         }))
 }
 
 fn app(
     config: Config,
     db: Db,
-    (clock, ids): (Arc<dyn Clock>, Arc<dyn Ids>),
+    (clock, ids, access): (Arc<dyn Clock>, Arc<dyn Ids>, Verifier),
     (metrics, tasks, outbox): (&Metrics, &Tasks, &Outbox),
 ) -> Result<App, BuildError> {
     check(&config)?;
@@ -142,6 +169,7 @@ fn app(
         clock,
         ids,
         tasks: tasks.clone(),
+        access,
         stripe: Stripe::new(stripe::Settings {
             url: config.stripe_api_base.trim_end_matches('/').to_owned(),
             secret_key: config.stripe_secret_key,
@@ -155,6 +183,7 @@ fn app(
             longest: Duration::from_secs(config.reconcile_at_most_seconds),
             batch: i64::from(config.due_batch),
         },
+        keep_log: Duration::from_secs(u64::from(config.keep_log_days) * 24 * 3_600),
     })
 }
 
@@ -171,6 +200,9 @@ fn check(config: &Config) -> Result<(), BuildError> {
     }
     if config.stripe_webhook_secret.expose().is_empty() {
         return wrong("stripe_webhook_secret", "is required");
+    }
+    if config.keep_log_days < FEWEST_LOG_DAYS {
+        return wrong("keep_log_days", "must be at least 31");
     }
     let positive = [
         ("provider_timeout_ms", config.provider_timeout_ms),

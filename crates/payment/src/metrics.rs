@@ -13,6 +13,7 @@ type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// The service's own metrics.
 pub(crate) struct Metrics {
+    registry: Registry,
     transitions: Family<Labels<1>, Counter>,
     provider_calls: Family<Labels<2>, Counter>,
     provider_seconds: Histogram,
@@ -23,6 +24,7 @@ impl Metrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let buckets = Histogram::new(exponential_buckets(0.005, 2.0, 12));
         Self {
+            registry: registry.clone(),
             transitions: registry.register(
                 "payment_transitions",
                 "Status changes of payments, by the state they led to",
@@ -44,6 +46,11 @@ impl Metrics {
                 Family::default(),
             ),
         }
+    }
+
+    /// All metrics of the service in the text format of OpenMetrics.
+    pub(crate) fn encode(&self) -> String {
+        self.registry.encode()
     }
 
     pub(crate) fn transition(&self, to: State) {

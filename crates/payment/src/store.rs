@@ -8,7 +8,7 @@ use kernel::{AccountId, BookingId, Money, PaymentId, Secret, Timestamp};
 
 use crate::domain::{Decline, Payment};
 
-pub(crate) use log::{Entry, insert_entry, insert_event};
+pub(crate) use log::{Entry, insert_entry, insert_event, prune_entries, prune_events};
 pub(crate) use refunds::{
     insert_refund, put_off_refund, refund, refund_by_reference, reserve_refund, take_due_refunds,
     update_refund,

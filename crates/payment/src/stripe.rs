@@ -16,6 +16,8 @@ use tokio::time::Instant;
 pub(crate) use objects::{Event, Intent, List, Refund};
 pub(crate) use signature::verify;
 
+/// The provider's name, for us and for clients.
+pub(crate) const PROVIDER: &str = "stripe";
 /// The API version whose shapes `objects` reads.
 const API_VERSION: &str = "2025-09-30.clover";
 /// How often a call is made before its failure is passed on.

@@ -1,6 +1,7 @@
 //! The service against the sandbox, over real ports, on both engines.
 
 mod faces;
+mod rest;
 mod webhooks;
 mod world;
 
@@ -393,6 +394,46 @@ async fn two_replicas_never_take_the_same_due_payment() {
     .await;
 }
 
+#[tokio::test]
+async fn logs_go_when_they_are_old_and_payments_stay() {
+    on_both(async |w| {
+        let payment = w.captured("pm_card_visa").await;
+        let left = async || {
+            let logged = w.texts("select operation from transaction_log", Vec::new()).await;
+            let events = w.texts("select kind from provider_events", Vec::new()).await;
+            (logged.len(), events.len())
+        };
+        let (logged, events) = left().await;
+        assert!(logged > 1 && events > 0);
+        w.clock.advance(w.app.keep_log);
+        assert!(!ops::prune_logs(w.app.clone()).await.unwrap());
+        assert_eq!(left().await, (logged, events), "not a moment too early");
+        // A call and an event that are as young as can be.
+        w.refund(payment.id, 1_000, "k1").await.unwrap();
+        w.webhooks().await;
+        let young = left().await;
+        w.clock.advance(std::time::Duration::from_secs(1));
+        let older_than = w.app.now().minus(w.app.keep_log);
+        let pruned: Result<_, db::Error> = w
+            .app
+            .db
+            .write(move |tx| {
+                Box::pin(async move {
+                    let entries = store::prune_entries(tx, older_than, 1).await?;
+                    Ok((entries, store::prune_events(tx, older_than, 1).await?))
+                })
+            })
+            .await;
+        assert_eq!(pruned.unwrap(), (1, 1), "no more than it may");
+        assert!(!ops::prune_logs(w.app.clone()).await.unwrap());
+        assert_eq!(left().await, (young.0 - logged, young.1 - events));
+        let kept = w.payment(payment.id).await;
+        assert_eq!((kept.captured_minor, kept.refunded_minor), (5_000, 1_000));
+        assert_eq!(w.history(payment.id).await.len(), 4);
+    })
+    .await;
+}
+
 #[test]
 fn a_configuration_without_secrets_is_refused() {
     let mut tree = platform::config::Tree::new();
@@ -409,4 +450,7 @@ fn a_configuration_without_secrets_is_refused() {
     assert_eq!(wrong(&config), "");
     config.due_batch = 0;
     assert_eq!(wrong(&config), "due_batch");
+    config.due_batch = 1;
+    config.keep_log_days = 30;
+    assert_eq!(wrong(&config), "keep_log_days");
 }

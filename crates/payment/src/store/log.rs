@@ -1,6 +1,7 @@
-//! SQL of what was said between us and the provider: its events, each once, and our calls.
+//! SQL of what was said between us and the provider: its events, each once, and our calls; and how
+//! they are forgotten, the oldest first.
 
-use db::{Error, Tx};
+use db::{Error, Tx, Value};
 use kernel::{PaymentId, Timestamp};
 use uuid::Uuid;
 
@@ -57,4 +58,33 @@ pub(crate) async fn insert_entry(tx: &mut Tx, entry: &Entry) -> Result<(), Error
     ];
     tx.execute(sql, &params).await?;
     Ok(())
+}
+
+/// Forgets up to `limit` calls that were made before `older_than`; answers how many.
+pub(crate) async fn prune_entries(
+    tx: &mut Tx,
+    older_than: Timestamp,
+    limit: u32,
+) -> Result<u64, Error> {
+    let sql = "delete from transaction_log where entry_id in (
+        select entry_id from transaction_log where entry_id < $1 order by entry_id limit $2)";
+    tx.execute(sql, &[Value::Uuid(first_id(older_than)), limit.into()]).await
+}
+
+/// Forgets up to `limit` events that came before `older_than`; answers how many.
+pub(crate) async fn prune_events(
+    tx: &mut Tx,
+    older_than: Timestamp,
+    limit: u32,
+) -> Result<u64, Error> {
+    let sql = "delete from provider_events where event_id in (
+        select event_id from provider_events where received_at < $1
+        order by received_at limit $2)";
+    tx.execute(sql, &[older_than.into(), limit.into()]).await
+}
+
+/// The least UUIDv7 of a moment: its milliseconds, and nothing else.
+fn first_id(at: Timestamp) -> Uuid {
+    let millis = u64::try_from(at.micros().div_euclid(1_000)).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid()
 }

@@ -51,6 +51,7 @@ async fn start(w: &World) -> Running {
         bus: bus.clone(),
         clock: w.clock.clone(),
         ids: w.ids.clone(),
+        access: w.app.access.clone(),
     };
     let unit = build(w.config.clone(), deps).unwrap();
     let settings = MeshSettings {

@@ -103,6 +103,8 @@ async fn only_the_provider_is_believed_and_the_rest_of_what_it_says_is_acknowled
         let url = format!("{}/webhooks/stripe", w.url);
         let unsigned = w.http.post(&url).body(forged.to_string()).send().await.unwrap();
         assert_eq!(unsigned.status(), 400);
+        let huge = w.http.post(&url).body(vec![b' '; ops::MAX_WEBHOOK + 1]).send().await.unwrap();
+        assert_eq!(huge.status(), 413);
         assert_eq!(w.payment(payment.id).await.state, State::RequiresPayment);
 
         let mut other = event(&payment, "evt_2", at, "requires_capture", None);

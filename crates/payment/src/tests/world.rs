@@ -4,8 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use db::Value;
-use kernel::{AccountId, BookingId, Caller, Currency, Ids as _, Money, PaymentId, Role, Secret};
-use platform::{Metrics, Tasks, outbox::Outbox};
+use kernel::{
+    AccountId, BookingId, Caller, Currency, Ids as _, Money, PaymentId, Role, Secret, SessionId,
+};
+use platform::{
+    Metrics, Tasks,
+    outbox::Outbox,
+    tokens::{Claims, SigningKey, Verifier, key_set},
+};
 use stripe_sandbox::{Controls, Worker};
 use testkit::{ManualClock, SeededIds, TestDb};
 use wire::Context;
@@ -32,6 +38,7 @@ pub(crate) struct World {
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
     pub(crate) config: Config,
+    signing: SigningKey,
     provider: String,
     worker: Worker,
     _provider_database: TestDb,
@@ -85,14 +92,46 @@ impl World {
         serve(&tasks, provider_listener, sandbox.router);
 
         let config = config(&provider);
-        let outside = (clock.clone() as _, ids.clone() as _);
+        let signing = SigningKey::from_pkcs8("key-1", &SigningKey::generate().unwrap()).unwrap();
+        let keys = key_set(&[signing.jwk()]);
+        let source = Arc::new(move || {
+            let keys = keys.clone();
+            Box::pin(async move { Ok(keys) }) as std::pin::Pin<Box<_>>
+        });
+        let access = Verifier::new(source, clock.clone());
+        let outside = (clock.clone() as _, ids.clone() as _, access);
         let own = (&metrics, &tasks, &Outbox::new());
         let app = crate::app(config.clone(), database.db.clone(), outside, own).unwrap();
         let app = Arc::new(app);
         serve(&tasks, listener, http::routes(app.clone()));
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let (worker, _provider_database) = (sandbox.worker, provider_database);
-        Self { app, clock, ids, database, url, http, config, provider, worker, _provider_database }
+        Self {
+            app,
+            clock,
+            ids,
+            database,
+            url,
+            http,
+            config,
+            signing,
+            provider,
+            worker,
+            _provider_database,
+        }
+    }
+
+    /// An access token of `account`.
+    pub(crate) fn token(&self, account: AccountId, role: Role) -> String {
+        let now = self.app.now();
+        let claims = Claims {
+            account,
+            session: SessionId::new(&*self.ids, now),
+            role,
+            organization: None,
+            expires_at: now.plus(Duration::from_secs(900)),
+        };
+        self.signing.sign(&claims, now).unwrap()
     }
 
     pub(crate) fn command(&self) -> CreateIntent {
@@ -231,5 +270,6 @@ fn config(provider: &str) -> Config {
         reconcile_at_most_seconds: 3_600,
         due_period_ms: 1_000,
         due_batch: 32,
+        keep_log_days: 90,
     }
 }
