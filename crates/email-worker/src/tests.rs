@@ -159,6 +159,9 @@ async fn each_end_of_a_booking_has_its_mail() {
         bench.told(4, "booking.failed", booking(9)).await.unwrap();
         bench.told(5, "booking.failed", booking(2)).await.unwrap();
         bench.told(6, "booking.opened", booking(2)).await.unwrap();
+        let mut before_the_offer = booking(2);
+        before_the_offer["booking"]["total"].take();
+        bench.told(8, "booking.cancelled", before_the_offer).await.unwrap();
         let mut templates: Vec<_> =
             bench.mails().await.into_iter().map(|mail| mail.template).collect();
         templates.sort();

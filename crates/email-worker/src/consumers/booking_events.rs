@@ -31,9 +31,13 @@ pub(super) async fn confirmed(app: &App, delivery: &Delivery) -> Result<(), Erro
     write(app, delivery, booking, ("booking_confirmed", subject, values)).await
 }
 
+/// Whoever gave a booking up before anything was offered has nothing to be told of.
 pub(super) async fn cancelled(app: &App, delivery: &Delivery) -> Result<(), Error> {
     let event: BookingChanged = delivery.read()?;
     let booking = booking(&event)?;
+    if booking.total.is_none() {
+        return Ok(());
+    }
     let paid = [PaymentStatus::Captured, PaymentStatus::Refunding, PaymentStatus::Refunded];
     let refund = paid.contains(&booking.payment_status());
     let values = context!(refund => refund, ..words(booking)?);
