@@ -135,6 +135,30 @@ async fn a_slow_booking_keeps_no_other_line_waiting() {
 }
 
 #[tokio::test]
+async fn a_worker_that_was_overtaken_tells_nobody_what_another_has_told() {
+    let ground = ground().await;
+    let slow = ground.open().await;
+    let other = ground.beside(&slow.kv).await;
+    let id = event(1);
+    slow.publish(on_sale(id)).await;
+    slow.booking.next([Answer::Waits]);
+    slow.wish(id, 1, two()).await.unwrap();
+    slow.look().await;
+    slow.clock.advance(Duration::from_secs(1));
+    ops::serve_lines(&slow.app).await.unwrap();
+    slow.booking.entered.notified().await;
+    other.pass(25_000).await;
+    let completed = other.place(id, 1).await.unwrap();
+    assert_eq!(completed.status(), PlaceStatus::Completed);
+    slow.booking.go.notify_one();
+    slow.look().await;
+    assert_eq!(slow.place(id, 1).await.unwrap(), completed);
+    assert_eq!(slow.booking.keys().len(), 2);
+    assert_eq!(slow.booking.bookings.lock().unwrap().len(), 1);
+    assert_eq!(slow.realtime.told().len(), 1);
+}
+
+#[tokio::test]
 async fn every_kind_of_wish_is_booked_as_it_was_left() {
     let house = ground().await.open().await;
     let id = event(1);
