@@ -1,0 +1,17 @@
+//! Boxoffice as a library: [`start`] the services that [`Settings`] name, in this process.
+
+pub mod cli;
+mod compose;
+pub mod demo;
+mod error;
+mod host;
+mod secrets;
+mod seed;
+mod settings;
+mod state;
+pub mod topology;
+
+pub use error::StartError;
+pub use host::{Addresses, Running, SANDBOX, start};
+pub use seed::DemoAccount;
+pub use settings::{Ports, Process, SECTIONS, Settings, Sources};
