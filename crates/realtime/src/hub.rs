@@ -198,3 +198,69 @@ impl Hub {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use kernel::EventId;
+    use testkit::SeededIds;
+
+    use super::*;
+    use crate::frame;
+
+    /// A hub with one room, one member in it, and time in seconds.
+    struct Bench {
+        hub: Hub,
+        room: Room,
+        member: Member,
+        first: Seq,
+        _queue: mpsc::Receiver<Frame>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let limits =
+                Limits { rooms: 1_000, frames: 4, bytes: 1_000, age: Duration::from_secs(60) };
+            let hub = Hub::new(limits, &SeededIds::new(1), Gauge::default());
+            let room = Room::Event(EventId::from_uuid(uuid::Uuid::from_u128(1)));
+            let (frames, queue) = mpsc::channel(64);
+            let member = Member { number: 1, frames, ended: CancellationToken::new() };
+            let first = hub.join(room, member.clone(), None, Timestamp::EPOCH).expect("let in").seq;
+            Self { hub, room, member, first, _queue: queue }
+        }
+
+        fn send(&self, at: i64, size: usize) {
+            let (now, payload) = (Timestamp::from_seconds(at), format!("\"{}\"", "x".repeat(size)));
+            let write = |seq| frame::of_room("a:b", self.room, seq, &payload);
+            assert_eq!(self.hub.send(self.room, now, write), 1);
+        }
+
+        /// How many came after message `number`, as far as that is known.
+        fn missed(&self, at: i64, number: u64) -> Option<usize> {
+            let since = Some(Seq { number, ..self.first });
+            let joined =
+                self.hub.join(self.room, self.member.clone(), since, Timestamp::from_seconds(at));
+            joined.expect("let in").missed.map(|missed| missed.len())
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_by_number_size_and_age() {
+        let bench = Bench::new();
+        (0..6).for_each(|_| bench.send(0, 1));
+        assert_eq!((bench.missed(0, 1), bench.missed(0, 2)), (None, Some(4)), "by number");
+
+        let bench = Bench::new();
+        (0..3).for_each(|_| bench.send(0, 300));
+        assert_eq!((bench.missed(0, 0), bench.missed(0, 1)), (None, Some(2)), "by size");
+        bench.send(0, 1_000);
+        assert_eq!((bench.missed(0, 3), bench.missed(0, 4)), (None, Some(0)), "too large for all");
+
+        let bench = Bench::new();
+        bench.send(0, 1);
+        bench.send(10, 1);
+        assert_eq!((bench.missed(60, 0), bench.missed(60, 1)), (Some(2), Some(1)));
+        assert_eq!((bench.missed(61, 0), bench.missed(61, 1)), (None, Some(1)), "by age");
+        bench.hub.sweep(Timestamp::from_seconds(71));
+        assert_eq!(bench.missed(61, 1), None, "also while nobody comes");
+    }
+}

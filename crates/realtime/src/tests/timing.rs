@@ -22,12 +22,12 @@ fn post(app: &App, room: Room, kind: &str) -> u64 {
 
 #[tokio::test]
 async fn a_client_without_a_sign_of_life_is_given_up() {
-    let (_world, app) = still(config()).await;
+    let (_world, app) = still(Config { ping_seconds: 40, ..config() }).await;
     let started = Instant::now();
     let mut silent = connect(&app, None, 64);
     silent.expect("system:connected").await;
     assert!(matches!(silent.receive.recv().await, Some(Message::Ping(_))));
-    assert_eq!(started.elapsed().as_secs(), 30);
+    assert_eq!(started.elapsed().as_secs(), 40);
     assert_eq!(silent.receive.recv().await, None, "no good-bye for somebody who is not there");
     assert_eq!(started.elapsed().as_secs(), 60);
     until(|| app.meters.connections.get() == 0).await;
@@ -38,7 +38,7 @@ async fn a_client_without_a_sign_of_life_is_given_up() {
         assert!(matches!(alive.receive.recv().await, Some(Message::Ping(_))));
         alive.send.send(Message::Pong(Bytes::new())).await.unwrap();
     }
-    assert_eq!(started.elapsed().as_secs(), 60 + 300);
+    assert_eq!(started.elapsed().as_secs(), 60 + 400);
 }
 
 #[tokio::test]
