@@ -1,0 +1,330 @@
+//! The load: buyers at work while the platform dies under them. Every answer goes to the journal.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use testkit::SeededIds;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+
+use super::{
+    journal::{Answer, Journal, Place, Wish},
+    stage::{Buyer, ROWS, SEATS_A_ROW, Stage},
+    web::{Call, Heard, Web},
+};
+
+/// How many buyers are at it at the same time.
+const CLIENTS: u64 = 20;
+/// How long a buyer waits to see a booking confirmed or a place served, before going away.
+const PATIENCE: Duration = Duration::from_millis(2_500);
+const POLL: Duration = Duration::from_millis(40);
+/// The pause between two journeys of one client, in milliseconds, at most.
+const PAUSE_MS: u64 = 100;
+/// How many ask at once when everything is asked for again.
+const AT_ONCE: usize = 12;
+
+/// Everything a client works with.
+pub(super) struct World {
+    pub(super) web: Arc<Web>,
+    pub(super) stage: Stage,
+    pub(super) journal: Journal,
+    pub(super) dice: SeededIds,
+    /// How many of the halls are on sale by now.
+    open_halls: AtomicUsize,
+    /// Whether the load has ended.
+    over: AtomicBool,
+    /// Who has yet to join which queue.
+    joiners: Mutex<Vec<(Buyer, String)>>,
+}
+
+/// The load while it runs.
+pub(super) struct Load {
+    clients: JoinSet<()>,
+    world: Arc<World>,
+}
+
+impl World {
+    pub(super) fn new(web: Arc<Web>, stage: Stage, seed: u64) -> Arc<Self> {
+        let dice = SeededIds::new(seed);
+        let mut joiners: Vec<_> = stage
+            .queues
+            .iter()
+            .flat_map(|queue| stage.buyers.iter().map(|buyer| (buyer.clone(), queue.clone())))
+            .collect();
+        for at in (1..joiners.len()).rev() {
+            joiners.swap(at, dice.below(at as u64 + 1) as usize);
+        }
+        Arc::new(Self {
+            web,
+            stage,
+            journal: Journal::default(),
+            dice,
+            open_halls: AtomicUsize::new(1),
+            over: AtomicBool::new(false),
+            joiners: Mutex::new(joiners),
+        })
+    }
+
+    /// Opens halls as the load goes on, so that there is always something left, and something sold
+    /// out. `done` of `all` is over.
+    pub(super) fn progress(&self, done: usize, all: usize) {
+        let halls = 1 + done * self.stage.halls.len() / all;
+        self.open_halls.store(halls.min(self.stage.halls.len()), Relaxed);
+    }
+
+    fn buyer(&self) -> &Buyer {
+        &self.stage.buyers[self.dice.below(self.stage.buyers.len() as u64) as usize]
+    }
+
+    /// Whether it happens; it does `percent` times of a hundred.
+    fn chance(&self, percent: u64) -> bool {
+        self.dice.below(100) < percent
+    }
+
+    /// Mostly the newest hall, sometimes one of those before.
+    fn hall(&self) -> &str {
+        let open = self.open_halls.load(Relaxed);
+        let back = if self.chance(60) { 0 } else { self.dice.below(open as u64) as usize };
+        &self.stage.halls[open - 1 - back]
+    }
+
+    fn choice(&self) -> Value {
+        match self.dice.below(10) {
+            0..4 => self.seats(),
+            4..7 => json!({"best_available": {"quantity": 1 + self.dice.below(3)}}),
+            7..9 => {
+                json!({"admissions": {"section": "floor", "quantity": 1 + self.dice.below(3)}})
+            }
+            _ => json!({"admissions": {"section": "foyer", "quantity": 1}}),
+        }
+    }
+
+    /// One to three seats beside each other, anywhere.
+    fn seats(&self) -> Value {
+        let row = ROWS[self.dice.below(ROWS.len() as u64) as usize];
+        let quantity = 1 + self.dice.below(3);
+        let first = 1 + self.dice.below(SEATS_A_ROW + 1 - quantity);
+        let seats: Vec<_> =
+            (first..first + quantity).map(|number| format!("stalls/{row}/{number}")).collect();
+        json!({"seats": seats})
+    }
+
+    fn new_wish(&self, buyer: &Buyer, body: Value) -> (usize, Call) {
+        let key = format!("wish-{:016x}", self.dice.number());
+        let call = Call::post("/api/v1/bookings", &body).by(&buyer.token).once(&key);
+        let number = self.journal.wish(Wish {
+            account: buyer.account.clone(),
+            token: buyer.token.clone(),
+            key,
+            body,
+            answer: None,
+            seen_confirmed: false,
+            seen_cancelled: false,
+        });
+        (number, call)
+    }
+
+    /// Asks for a booking until it is answered, or, sometimes, goes away once a try is lost: then
+    /// nobody knows what became of it. Answers the booking, if there is one.
+    async fn open(&self, wish: usize, call: &Call) -> Option<Value> {
+        let (status, body) = loop {
+            match self.web.ask(call).await {
+                Heard::Answer(status, body) => break (status, body),
+                Heard::Lost if self.chance(30) => return None,
+                Heard::Lost => sleep(POLL).await,
+            }
+        };
+        let answer = self.journal.answered(wish, status, &body);
+        if self.chance(20) {
+            let (status, body) = self.web.insist(call).await?;
+            self.journal.answered(wish, status, &body);
+        }
+        matches!(answer, Answer::Booking { .. }).then_some(body)
+    }
+
+    /// Pays, and asks again when nothing is heard; a buyer may also lose patience.
+    async fn pay(&self, booking: &Value, card: &str) {
+        let Some(secret) = booking["client_secret"].as_str() else { return };
+        while let Heard::Lost = self.web.pay(secret, card).await {
+            if self.chance(10) {
+                return;
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Looks at a booking until it is as wanted, or the buyer's patience is over.
+    async fn watch(&self, wish: usize, (buyer, booking): (&Buyer, &Value), wanted: &str) -> bool {
+        let id = booking["booking_id"].as_str().unwrap();
+        let look = Call::get(format!("/api/v1/bookings/{id}")).by(&buyer.token);
+        let give_up = Instant::now() + PATIENCE;
+        while Instant::now() < give_up && !self.over.load(Relaxed) {
+            if let Heard::Answer(200, seen) = self.web.ask(&look).await {
+                self.journal.seen(wish, &seen);
+                if seen["status"] == wanted {
+                    return true;
+                }
+            }
+            sleep(POLL).await;
+        }
+        false
+    }
+
+    async fn cancel(&self, wish: usize, (buyer, booking): (&Buyer, &Value)) {
+        let id = booking["booking_id"].as_str().unwrap();
+        let key = format!("cancel-{:016x}", self.dice.number());
+        let cancel = Call::post(format!("/api/v1/bookings/{id}/cancel"), &json!({"reason": "ill"}));
+        let cancelled = self.web.insist(&cancel.by(&buyer.token).once(&key)).await;
+        if let Some((200, body)) = cancelled {
+            self.journal.seen(wish, &body);
+        }
+    }
+
+    /// One journey from a wish to wherever it leads.
+    async fn journey(&self) {
+        let buyer = self.buyer().clone();
+        let body = json!({"event_id": self.hall(), "choice": self.choice()});
+        let (wish, call) = self.new_wish(&buyer, body);
+        let Some(booking) = self.open(wish, &call).await else { return };
+        self.go_on(wish, &buyer, &booking).await;
+    }
+
+    /// What a buyer may do with a booking.
+    async fn go_on(&self, wish: usize, buyer: &Buyer, booking: &Value) {
+        let fate = self.dice.below(20);
+        match fate {
+            0..3 => {}
+            3..5 => self.cancel(wish, (buyer, booking)).await,
+            5 => {
+                // Both at once: whichever comes first, money and tickets have to fit.
+                let (paid, cancelled) =
+                    (self.pay(booking, "pm_card_visa"), self.cancel(wish, (buyer, booking)));
+                tokio::join!(paid, cancelled);
+            }
+            _ => {
+                if fate < 9 {
+                    self.pay(booking, "pm_card_chargeDeclined").await;
+                }
+                self.pay(booking, "pm_card_visa").await;
+                if self.watch(wish, (buyer, booking), "confirmed").await && fate < 13 {
+                    self.cancel(wish, (buyer, booking)).await;
+                }
+            }
+        }
+    }
+
+    /// Joins a queue, and waits in it for a while.
+    async fn queue(&self, buyer: &Buyer, event: &str) {
+        let wished = self.chance(50);
+        let wish = json!({"best_available": {"quantity": 1}});
+        let body = if wished { json!({"wish": wish}) } else { json!({}) };
+        let path = format!("/api/v1/events/{event}/queue");
+        let join = Call::post(&path, &body).by(&buyer.token);
+        let Some((status, seen)) = self.web.insist(&join).await else { return };
+        let Some(number) = seen["number"].as_u64().filter(|_| [200, 201].contains(&status)) else {
+            let words = format!("joining a queue was answered {status} {seen}");
+            self.journal.entries().contradictions.push(words);
+            return;
+        };
+        let place = self.journal.place(Place {
+            event: event.to_owned(),
+            account: buyer.account.clone(),
+            token: buyer.token.clone(),
+            number,
+            wished,
+            end: String::new(),
+            booking: None,
+        });
+        let look = Call::get(format!("{path}/place")).by(&buyer.token);
+        let give_up = Instant::now() + PATIENCE;
+        while Instant::now() < give_up && !self.over.load(Relaxed) {
+            if let Heard::Answer(200, seen) = self.web.ask(&look).await
+                && self.journal.place_seen(place, &seen)
+            {
+                return self.served(buyer, event, &seen).await;
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Books with an admission, or pays for what was booked.
+    async fn served(&self, buyer: &Buyer, event: &str, place: &Value) {
+        if let Some(id) = place["booking_id"].as_str() {
+            let look = Call::get(format!("/api/v1/bookings/{id}")).by(&buyer.token);
+            if let Some((200, booking)) = self.web.insist(&look).await {
+                self.pay(&booking, "pm_card_visa").await;
+            }
+            return;
+        }
+        let Some(token) = place["admission_token"].as_str() else { return };
+        let choice = json!({"best_available": {"quantity": 1}});
+        let body = json!({"event_id": event, "choice": choice, "admission_token": token});
+        let (wish, call) = self.new_wish(buyer, body);
+        let Some(booking) = self.open(wish, &call).await else { return };
+        self.go_on(wish, buyer, &booking).await;
+    }
+
+    async fn work(&self) {
+        while !self.over.load(Relaxed) {
+            let joiner = if self.chance(12) { self.joiners.lock().unwrap().pop() } else { None };
+            match joiner {
+                Some((buyer, queue)) => self.queue(&buyer, &queue).await,
+                None => self.journey().await,
+            }
+            sleep(Duration::from_millis(self.dice.below(PAUSE_MS))).await;
+        }
+    }
+
+    /// Asks for everything once more, under the same keys: what is known must be answered as
+    /// before, and what is not known must be answered.
+    pub(super) async fn ask_again(&self) {
+        let wishes = self.journal.entries().wishes.clone();
+        let again = wishes.into_iter().enumerate().map(|(number, wish)| async move {
+            let call = Call::post("/api/v1/bookings", &wish.body).by(&wish.token).once(&wish.key);
+            if let Some((status, body)) = self.web.insist(&call).await {
+                self.journal.answered(number, status, &body);
+            }
+        });
+        stream::iter(again).buffer_unordered(AT_ONCE).collect::<()>().await;
+        let places = self.journal.entries().places.clone();
+        let again = places.into_iter().enumerate().map(|(number, place)| async move {
+            if !place.end.is_empty() {
+                return;
+            }
+            let look = Call::get(format!("/api/v1/events/{}/queue/place", place.event));
+            if let Some((200, seen)) = self.web.insist(&look.by(&place.token)).await {
+                self.journal.place_seen(number, &seen);
+            }
+        });
+        stream::iter(again).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+}
+
+impl Load {
+    /// Lets the clients begin.
+    pub(super) fn start(world: &Arc<World>) -> Self {
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let world = world.clone();
+            clients.spawn(async move { world.work().await });
+        }
+        Self { clients, world: world.clone() }
+    }
+
+    /// Has the clients finish what they are at.
+    pub(super) async fn end(mut self) {
+        self.world.over.store(true, Relaxed);
+        while let Some(ended) = self.clients.join_next().await {
+            ended.expect("a client failed");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The clients' side: requests that may get lost with the process, and are asked again until they
+//! are answered.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+
+use super::platform::Face;
+
+/// How long one try may take.
+const ONE_TRY: Duration = Duration::from_secs(10);
+/// The pause before a platform that can't serve at the moment is asked again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A request to the gateway.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    method: reqwest::Method,
+    path: String,
+    token: String,
+    key: String,
+    body: Option<Value>,
+}
+
+/// What became of one try.
+#[derive(Debug, Clone)]
+pub(super) enum Heard {
+    /// It was answered for good.
+    Answer(u16, Value),
+    /// Nothing is known: it may have had its effect.
+    Lost,
+}
+
+/// All clients together: they know where the platform is at the moment.
+pub(super) struct Web {
+    http: reqwest::Client,
+    face: watch::Receiver<Option<Face>>,
+    /// How long a client goes on asking before it gives up.
+    patience: Duration,
+    lost: AtomicU64,
+    unanswered: Mutex<Vec<String>>,
+}
+
+impl Call {
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        let (path, token, key) = (path.into(), String::new(), String::new());
+        Self { method: reqwest::Method::GET, path, token, key, body: None }
+    }
+
+    pub(super) fn post(path: impl Into<String>, body: &Value) -> Self {
+        let method = reqwest::Method::POST;
+        Self { method, body: Some(body.clone()), ..Self::get(path) }
+    }
+
+    pub(super) fn by(self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self }
+    }
+
+    pub(super) fn once(self, key: &str) -> Self {
+        Self { key: key.to_owned(), ..self }
+    }
+}
+
+impl Web {
+    pub(super) fn new(face: watch::Receiver<Option<Face>>, patience: Duration) -> Self {
+        let http = reqwest::Client::builder().timeout(ONE_TRY).build().unwrap();
+        Self { http, face, patience, lost: AtomicU64::new(0), unanswered: Mutex::default() }
+    }
+
+    /// What was asked until patience was over.
+    pub(super) fn unanswered(&self) -> Vec<String> {
+        self.unanswered.lock().unwrap().clone()
+    }
+
+    /// How many tries got lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// Where the platform is, once it is.
+    async fn face(&self) -> Face {
+        let mut face = self.face.clone();
+        let found = face.wait_for(Option::is_some).await;
+        found.expect("the platform is gone for good").clone().unwrap()
+    }
+
+    /// Asks once.
+    pub(super) async fn ask(&self, call: &Call) -> Heard {
+        let url = format!("{}{}", self.face().await.gateway, call.path);
+        let mut request = self.http.request(call.method.clone(), url);
+        if !call.token.is_empty() {
+            request = request.bearer_auth(&call.token);
+        }
+        if !call.key.is_empty() {
+            request = request.header("Idempotency-Key", &call.key);
+        }
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        self.hear(request).await
+    }
+
+    /// Pays at the provider, as the buyer's browser does.
+    pub(super) async fn pay(&self, client_secret: &str, card: &str) -> Heard {
+        let face = self.face().await;
+        let intent = client_secret.split("_secret_").next().unwrap();
+        let url = format!("{}/v1/payment_intents/{intent}/confirm", face.provider);
+        let form = [
+            ("key", face.publishable_key.as_str()),
+            ("client_secret", client_secret),
+            ("payment_method", card),
+        ];
+        self.hear(self.http.post(url).form(&form)).await
+    }
+
+    async fn hear(&self, request: reqwest::RequestBuilder) -> Heard {
+        let answer = async {
+            let response = request.send().await?;
+            let status = response.status().as_u16();
+            Ok::<_, reqwest::Error>((status, response.text().await?))
+        };
+        match answer.await {
+            Ok((status, text)) if status < 500 && status != 429 => {
+                Heard::Answer(status, serde_json::from_str(&text).unwrap_or(Value::Null))
+            }
+            _ => {
+                self.lost.fetch_add(1, Relaxed);
+                Heard::Lost
+            }
+        }
+    }
+
+    /// Asks until there is an answer; none if there never is one, which is remembered.
+    pub(super) async fn insist(&self, call: &Call) -> Option<(u16, Value)> {
+        let tries = async {
+            loop {
+                match self.ask(call).await {
+                    Heard::Answer(status, body) => return (status, body),
+                    Heard::Lost => sleep(PAUSE).await,
+                }
+            }
+        };
+        let answered = timeout(self.patience, tries).await;
+        if answered.is_err() {
+            let words = format!("stuck: {} {} was never answered", call.method, call.path);
+            self.unanswered.lock().unwrap().push(words);
+        }
+        answered.ok()
+    }
+
+    /// Asks until there is an answer, which is to have `status`.
+    pub(super) async fn expect(&self, call: &Call, status: u16) -> Value {
+        let (got, body) = self.insist(call).await.expect("an answer");
+        assert_eq!(got, status, "{} {}: {body}", call.method, call.path);
+        body
+    }
+}
