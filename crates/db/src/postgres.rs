@@ -22,6 +22,10 @@ const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A body awaits nothing but its transaction, so this only ever ends a session whose process hangs.
 const IDLE_IN_TRANSACTION_MS: u64 = 60_000;
 const MAX_CREATE_TRIES: u32 = 20;
+/// Plans are kept with their connection. One made while a table was small would read all of it ever
+/// after, however large it has grown; so an index is used wherever there is one. Statements without
+/// any then look expensive, and must not be compiled for that.
+const PLANNING: &str = "-c enable_seqscan=off -c jit=off";
 
 #[derive(Clone)]
 pub(crate) struct Postgres {
@@ -57,7 +61,7 @@ impl Postgres {
         let timeout_ms = settings.statement_timeout_ms;
         let options = format!(
             "{} -c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} \
-             -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
+             -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} {PLANNING}",
             config.get_options().unwrap_or_default()
         );
         config.options(options.trim_start());

@@ -7,6 +7,8 @@ mod coalescing;
 #[cfg(test)]
 mod migrating;
 #[cfg(test)]
+mod planning;
+#[cfg(test)]
 mod transactions;
 #[cfg(test)]
 mod types;
