@@ -132,6 +132,11 @@ pub(crate) async fn next_due(tx: &mut Tx) -> Result<Option<Timestamp>, Error> {
     tx.query_opt(sql, &[]).await?.map(|row| row.get(0)).transpose()
 }
 
+/// Strikes a piece of work out for whoever does it in this transaction; `false` if it was done.
+pub(crate) async fn take_due(tx: &mut Tx, seq: i64) -> Result<bool, Error> {
+    Ok(tx.execute("delete from stripe_due where seq = $1", &[Value::I64(seq)]).await? == 1)
+}
+
 pub(crate) async fn finish_due(tx: &mut Tx, seqs: &[i64]) -> Result<(), Error> {
     let rows: Vec<Vec<Value>> = seqs.iter().map(|seq| vec![Value::I64(*seq)]).collect();
     tx.execute_many("delete from stripe_due where seq = $1", &rows).await?;

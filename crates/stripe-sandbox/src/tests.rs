@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Config, Controls, Deps, MIGRATIONS, Sandbox, Worker, build, signature};
+use crate::{Config, Controls, Deps, MIGRATIONS, Sandbox, Worker, build, signature, store};
 use axum::{
     Router,
     body::Bytes,
@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use kernel::Secret;
+use kernel::{Clock, Secret};
 use serde_json::Value;
 use testkit::{ManualClock, SeededIds, TestDb};
 
@@ -399,6 +399,13 @@ async fn a_refund_may_settle_or_fail_later() {
             let (_, refund) = f.post("/v1/refunds", &[("payment_intent", id(&intent))]).await;
             assert_eq!(refund["status"], first);
             f.clock.advance(Duration::from_secs(2));
+            let now = f.clock.now();
+            let due = f.database.db.read(move |tx| Box::pin(store::due(tx, now, 10)));
+            let due: Result<_, db::Error> = due.await;
+            for work in due.unwrap() {
+                // As after a crash between doing it and striking it out.
+                assert!(f.worker.try_once(&work).await && f.worker.try_once(&work).await);
+            }
             f.drain().await;
             let (_, settled) = f.get(&format!("/v1/refunds/{}", id(&refund))).await;
             assert_eq!(settled["status"], last);

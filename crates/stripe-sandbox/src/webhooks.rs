@@ -170,11 +170,12 @@ impl Worker {
         Ok(count)
     }
 
-    async fn try_once(&self, work: &Due) -> bool {
+    /// Tries a piece of work. It may be tried again after a crash that left it due.
+    pub(crate) async fn try_once(&self, work: &Due) -> bool {
         let done = if work.kind == WEBHOOK {
             self.deliver(&work.target).await
         } else {
-            self.settle_refund(work.target.clone()).await
+            self.settle_refund(work).await
         };
         match done {
             Ok(()) => true,
@@ -211,13 +212,18 @@ impl Worker {
         Err(format!("status {}", answer.status()))
     }
 
-    async fn settle_refund(&self, id: String) -> Result<(), String> {
+    /// The bank answers once: the work is struck out with its effect, in one transaction.
+    async fn settle_refund(&self, work: &Due) -> Result<(), String> {
         let shared = self.shared.clone();
         let now = shared.clock.now();
         let db = shared.db.clone();
+        let (seq, id) = (work.seq, work.target.clone());
         let settled = db.write(move |tx| {
             let (shared, id) = (shared.clone(), id.clone());
             Box::pin(async move {
+                if !store::take_due(tx, seq).await? {
+                    return Ok(());
+                }
                 let mut session = Session::new(tx, now, &*shared.ids, &shared.public_url, None);
                 refunds::settle(&mut session, &id).await?;
                 session.finish(shared.delivery(now)).await?;
