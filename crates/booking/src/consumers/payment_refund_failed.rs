@@ -27,7 +27,8 @@ pub(super) async fn payment_refund_failed(
         }
         // The next refund is another one.
         change.booking.cursor.refunds_failed += 1;
-        if payment != PaymentStatus::Refunding {
+        // Also one that seemed to have succeeded may fail in the end.
+        if !matches!(payment, PaymentStatus::Refunding | PaymentStatus::Refunded) {
             // Whoever asked for it has been refused, or will ask again.
             return Ok(true);
         }

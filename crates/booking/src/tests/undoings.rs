@@ -174,6 +174,25 @@ async fn a_refund_that_the_provider_could_not_make_is_asked_for_anew() {
 }
 
 #[tokio::test]
+async fn a_refund_that_fails_after_it_seemed_to_have_succeeded_is_shown_to_an_operator() {
+    for stage in stages().await {
+        let id = confirmed(&stage).await;
+        let app = stage.app().await;
+        stage.cancel(&app, id).await.unwrap();
+        stage.tell(&app, "payment.refunded", id).await;
+        assert_eq!(stage.load(id).await.state.payment, PaymentStatus::Refunded);
+        stage.world.memory().payments.get_mut(&id.to_string()).unwrap().refunded_minor = 0;
+        stage.tell(&app, "payment.refund_failed", id).await;
+        let admin = stage.as_admin();
+        let retry = RetryDeadLetter { booking_id: id, step: Step::RefundPayment };
+        ops::retry_dead_letter(&app, &admin, retry).await.unwrap();
+        let keys: Vec<_> = stage.world.memory().refunds.keys().cloned().collect();
+        assert_eq!(keys, [format!("{id}:cancel"), format!("{id}:cancel:1")]);
+        stage.assert_settled(id).await;
+    }
+}
+
+#[tokio::test]
 async fn a_cancellation_goes_on_when_the_tickets_can_t_be_asked_for() {
     for stage in stages().await {
         let id = confirmed(&stage).await;
