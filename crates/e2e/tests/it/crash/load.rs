@@ -23,7 +23,7 @@ use super::{
 };
 
 /// How many buyers are at it at the same time.
-const CLIENTS: u64 = 20;
+const CLIENTS: u64 = 24;
 /// How long a buyer waits to see a booking confirmed or a place served, before going away.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 const POLL: Duration = Duration::from_millis(40);
@@ -133,11 +133,26 @@ impl World {
         (number, call)
     }
 
+    /// A card that pays; the refund of one of them takes its time.
+    fn card(&self) -> &'static str {
+        if self.chance(20) { "pm_card_pendingRefund" } else { "pm_card_visa" }
+    }
+
     /// Asks for a booking until it is answered, or, sometimes, goes away once a try is lost: then
     /// nobody knows what became of it. Answers the booking, if there is one.
     async fn open(&self, wish: usize, call: &Call) -> Option<Value> {
         let (status, body) = loop {
-            match self.web.ask(call).await {
+            let heard = if self.chance(10) {
+                // Twice at the same time, as by an impatient finger.
+                let (first, second) = tokio::join!(self.web.ask(call), self.web.ask(call));
+                if let Heard::Answer(status, body) = &second {
+                    self.journal.answered(wish, *status, body);
+                }
+                first
+            } else {
+                self.web.ask(call).await
+            };
+            match heard {
                 Heard::Answer(status, body) => break (status, body),
                 Heard::Lost if self.chance(30) => return None,
                 Heard::Lost => sleep(POLL).await,
@@ -179,6 +194,14 @@ impl World {
         false
     }
 
+    /// Does something else for a while.
+    async fn dawdle(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !self.over.load(Relaxed) {
+            sleep(POLL).await;
+        }
+    }
+
     async fn cancel(&self, wish: usize, (buyer, booking): (&Buyer, &Value)) {
         let id = booking["booking_id"].as_str().unwrap();
         let key = format!("cancel-{:016x}", self.dice.number());
@@ -202,19 +225,24 @@ impl World {
     async fn go_on(&self, wish: usize, buyer: &Buyer, booking: &Value) {
         let fate = self.dice.below(20);
         match fate {
-            0..3 => {}
+            0..2 => {}
+            2 => {
+                // About when the hold ends: whichever comes first, money and tickets have to fit.
+                self.dawdle(Duration::from_millis(9_000 + self.dice.below(1_500))).await;
+                self.pay(booking, self.card()).await;
+            }
             3..5 => self.cancel(wish, (buyer, booking)).await,
             5 => {
-                // Both at once: whichever comes first, money and tickets have to fit.
+                // Both at once.
                 let (paid, cancelled) =
-                    (self.pay(booking, "pm_card_visa"), self.cancel(wish, (buyer, booking)));
+                    (self.pay(booking, self.card()), self.cancel(wish, (buyer, booking)));
                 tokio::join!(paid, cancelled);
             }
             _ => {
                 if fate < 9 {
                     self.pay(booking, "pm_card_chargeDeclined").await;
                 }
-                self.pay(booking, "pm_card_visa").await;
+                self.pay(booking, self.card()).await;
                 if self.watch(wish, (buyer, booking), "confirmed").await && fate < 13 {
                     self.cancel(wish, (buyer, booking)).await;
                 }
@@ -261,7 +289,7 @@ impl World {
         if let Some(id) = place["booking_id"].as_str() {
             let look = Call::get(format!("/api/v1/bookings/{id}")).by(&buyer.token);
             if let Some((200, booking)) = self.web.insist(&look).await {
-                self.pay(&booking, "pm_card_visa").await;
+                self.pay(&booking, self.card()).await;
             }
             return;
         }

@@ -108,7 +108,11 @@ fn venue() -> Value {
             json!({"name": name, "first_number": 1, "seats": SEATS_A_ROW, "category": category})
         })
         .collect();
-    let admission = |key: &str, capacity: u32| json!({"key": key, "name": key, "kind": "admission", "category": key, "capacity": capacity});
+    let admission = |key: &str, capacity: u32| {
+        json!({
+            "key": key, "name": key, "kind": "admission", "category": key, "capacity": capacity,
+        })
+    };
     let stalls = json!({
         "key": "stalls", "name": "Stalls", "kind": "seated", "category": "second", "rows": rows,
     });
