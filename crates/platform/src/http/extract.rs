@@ -1,6 +1,6 @@
 //! Extractors that answer problems naming the field that is wrong.
 
-use std::error::Error;
+use std::{borrow::Cow, error::Error};
 
 use axum::{
     extract::{
@@ -13,6 +13,7 @@ use axum::{
 use bytes::Bytes;
 use kernel::{Code, Failure};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 use super::problem::{PAYLOAD_TOO_LARGE, Problem, UNSUPPORTED_MEDIA_TYPE};
 
@@ -103,10 +104,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
             serde_json::error::Category::Data => {
                 wrong_field(&error.path().to_string(), &error.inner().to_string())
             }
+            // Of an enum, the parser calls any other kind of value a mistake in the text.
+            _ if serde_json::from_slice::<Value>(bytes).is_ok() => {
+                Failure::invalid(error.path().to_string(), "is of the wrong type")
+            }
             _ => malformed(error.inner()),
         }
     })?;
     json.end().map_err(|error| malformed(&error))?;
+    // A list would be read as a structure's fields in their order, which nobody may rely on.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Failure::invalid("body", "expected an object"));
+    }
     Ok(value)
 }
 
@@ -145,6 +154,10 @@ fn wrong_name(name: Option<&&str>) -> Failure {
 /// it is missing.
 fn wrong_field(path: &str, said: &str) -> Failure {
     let said = said.rsplit_once(" at line ").map_or(said, |(said, _)| said);
+    // Clients know nothing of our types.
+    let ours = said.split_once(", expected struct ");
+    let said =
+        &*ours.map_or(said.into(), |(it, _)| Cow::Owned(format!("{it}, expected an object")));
     let named = said.split('`').nth(1);
     let (path, detail) = match named {
         Some(name) if said.starts_with("missing field") => (below(path, name), "is required"),

@@ -102,7 +102,17 @@ async fn every_code_has_its_status_and_says_nothing_internal() {
 struct Order {
     name: String,
     #[serde(default)]
+    kind: Kind,
+    #[serde(default)]
     lines: Vec<Line>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    #[default]
+    Plain,
+    Gift,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,7 +129,8 @@ struct Filter {
 fn extracting() -> Router {
     let order = async |Json(order): Json<Order>| {
         let quantity: u32 = order.lines.iter().map(|line| line.quantity).sum();
-        format!("{} {quantity}", order.name)
+        let wrapped = if matches!(order.kind, Kind::Gift) { " wrapped" } else { "" };
+        format!("{} {quantity}{wrapped}", order.name)
     };
     let list = async |Query(filter): Query<Filter>| format!("{:?}", filter.limit);
     let numbered = async |Path(number): Path<u32>| number.to_string();
@@ -141,6 +152,9 @@ async fn bodies_that_are_wrong_are_refused_with_the_field() {
         let (status, _, body) = ask(&router, posted("/orders", kind, good)).await;
         assert_eq!((status, body), (StatusCode::OK, json!("a 2")), "{kind}");
     }
+    let gift = r#"{"name":"a","kind":"gift"}"#;
+    let gift = ask(&router, posted("/orders", "application/json", gift)).await;
+    assert_eq!(gift.2, "a 0 wrapped");
     let missing = Request::post("/orders").body(Body::from(good)).unwrap();
     assert_eq!(ask(&router, missing).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let text = ask(&router, posted("/orders", "text/plain", good)).await;
@@ -169,7 +183,15 @@ async fn bodies_that_are_wrong_are_refused_with_the_field() {
             "lines[0].quantity",
             "invalid value: integer `-1`, expected u32",
         ),
-        (r#""a""#, "body", "invalid type: string \"a\", expected struct Order"),
+        (r#""a""#, "body", "invalid type: string \"a\", expected an object"),
+        (r#" ["a","gift",[]]"#, "body", "expected an object"),
+        (r#"{"name":"a","kind":7}"#, "kind", "is of the wrong type"),
+        (r#"{"name":"a","kind":"x"}"#, "kind", "unknown variant `x`, expected `plain` or `gift`"),
+        (
+            r#"{"name":"a","lines":[7]}"#,
+            "lines[0]",
+            "invalid type: integer `7`, expected an object",
+        ),
     ] {
         let (status, _, body) = ask(&router, posted("/orders", "application/json", wrong)).await;
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
