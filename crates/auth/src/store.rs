@@ -54,6 +54,10 @@ fn account(row: &Row) -> Result<Account, Error> {
 
 /// The account with this address, in normal form.
 pub(crate) async fn account_by_email(tx: &mut Tx, email: &str) -> Result<Option<Account>, Error> {
+    // No address has it, and PostgreSQL takes no text with it, not even to look for.
+    if email.contains('\0') {
+        return Ok(None);
+    }
     let found = tx.query_opt(ACCOUNT_BY_EMAIL, &[email.into()]).await?;
     found.as_ref().map(account).transpose()
 }

@@ -57,7 +57,7 @@ impl Choice {
     ///
     /// # Errors
     /// If it asks for nothing, for more than [`MAX_PLACES`], for a seat twice, for more wheelchair
-    /// places than places, or leaves an admission's section out.
+    /// places than places, leaves an admission's section out, or names what can't be a key.
     pub fn checked(self) -> Result<Self, Failure> {
         if self.quantity() == 0 {
             return Err(Failure::invalid("choice", "asks for no place"));
@@ -84,6 +84,15 @@ impl Choice {
             }
             _ => {}
         }
+        let keys = match &self {
+            Self::Seats(_) => [None, None],
+            Self::BestAvailable { section, category, .. } => [section.as_ref(), category.as_ref()],
+            Self::Admissions { section, .. } => [Some(section), None],
+        };
+        // Not every database keeps these, and no key has them.
+        if keys.into_iter().flatten().any(|key| key.contains(char::is_control)) {
+            return Err(Failure::invalid("choice", "no key has control characters"));
+        }
         Ok(self)
     }
 }
@@ -108,6 +117,17 @@ mod tests {
         assert!(best(1, 2).checked().is_err());
         assert!(best(MAX_PLACES, 0).checked().is_ok());
         assert!(best(MAX_PLACES + 1, 0).checked().is_err());
-        assert!(Choice::Admissions { section: String::new(), quantity: 1 }.checked().is_err());
+        let entry = |section: &str| Choice::Admissions { section: section.into(), quantity: 1 };
+        assert!(entry("floor").checked().is_ok());
+        assert!(entry("").checked().is_err() && entry("flo\0or").checked().is_err());
+        let of = |section: &str, category: &str| Choice::BestAvailable {
+            quantity: 1,
+            section: Some(section.to_owned()),
+            category: Some(category.to_owned()),
+            wheelchair: 0,
+        };
+        assert!(of("stalls", "first").checked().is_ok());
+        assert!(of("stalls\n", "first").checked().is_err());
+        assert!(of("stalls", "\0").checked().is_err());
     }
 }

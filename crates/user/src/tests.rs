@@ -117,7 +117,8 @@ async fn preferences_are_an_object_and_replace_the_old_ones() {
             ..edit(ada, "Ada", 0)
         };
         let huge = format!("{{\"a\":\"{}\"}}", "x".repeat(20_000));
-        for bad in ["", "[]", "1", "{", &huge] {
+        let null = r#"{"a": [{"b": "\u0000"}]}"#;
+        for bad in ["", "[]", "1", "{", &huge, null, r#"{"\u0000": 1}"#] {
             let result = ops::update_profile(&app, &own, prefer(bad)).await;
             assert_eq!(refused(result), "INVALID_ARGUMENT");
         }

@@ -64,7 +64,20 @@ fn object(text: &str) -> Result<Value, Failure> {
         return Err(Failure::invalid("preferences", format!("at most {MAX_PREFERENCES} bytes")));
     }
     match serde_json::from_str(text) {
-        Ok(value @ Value::Object(_)) => Ok(value),
+        Ok(value @ Value::Object(_)) if !has_null_character(&value) => Ok(value),
+        Ok(Value::Object(_)) => Err(Failure::invalid("preferences", "has a null character")),
         _ => Err(Failure::invalid("preferences", "must be a JSON object")),
+    }
+}
+
+/// PostgreSQL's JSON keeps every text but this.
+fn has_null_character(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_null_character),
+        Value::Object(fields) => {
+            fields.iter().any(|(name, value)| name.contains('\0') || has_null_character(value))
+        }
+        _ => false,
     }
 }
