@@ -1,0 +1,12 @@
+//! Whole-system scenarios: a platform as a library or as a process, used by its public faces.
+
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod routes;
+#[cfg(test)]
+mod start;
+#[cfg(test)]
+mod system;
