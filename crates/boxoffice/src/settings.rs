@@ -153,9 +153,7 @@ impl Settings {
     fn check(&self) -> Result<(), ConfigError> {
         let roles = self.roles()?;
         let process = &self.process;
-        if !process.database.starts_with("postgres") && process.database != "sqlite:" {
-            return Err(wrong("boxoffice.database", "must be \"sqlite:\" or begin postgres://"));
-        }
+        check_database(&process.database)?;
         let parts = [("boxoffice.kv", &process.kv), ("boxoffice.bus", &process.bus)];
         for (key, url) in parts {
             if url != "memory:" {
@@ -174,6 +172,37 @@ impl Settings {
     }
 }
 
+/// Each service has a database of its own, so the server's URL names none.
+fn check_database(url: &str) -> Result<(), ConfigError> {
+    let key = "boxoffice.database";
+    let server = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://"));
+    match server {
+        _ if url == "sqlite:" => Ok(()),
+        Some(server) if server.trim_end_matches('/').contains('/') => {
+            Err(wrong(key, "must name no database: each service has one of its own"))
+        }
+        Some(server) if !server.is_empty() => Ok(()),
+        _ => Err(wrong(key, "must be \"sqlite:\" or begin postgres://")),
+    }
+}
+
 fn wrong(key: &str, detail: impl Into<String>) -> ConfigError {
     ConfigError::Key { key: key.to_owned(), detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_files_or_a_server_and_never_one_database() {
+        let server = "postgres://me:pw@db.example:5432";
+        for good in ["sqlite:", server, "postgresql://h", "postgres://h/"] {
+            assert!(check_database(good).is_ok(), "{good}");
+        }
+        let named = format!("{server}/boxoffice");
+        for bad in ["", "sqlite:/x", "mysql://h", "postgres://", "postgres:h", &named] {
+            assert!(check_database(bad).is_err(), "{bad}");
+        }
+    }
 }

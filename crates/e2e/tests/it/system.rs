@@ -31,7 +31,8 @@ impl System {
     pub(crate) async fn start_on_postgres(values: &[(&str, &str)]) -> Self {
         let options = Options { fsync: false, ..Options::default() };
         let cluster = Cluster::start_with(options).unwrap_or_else(|error| panic!("{error}"));
-        let values = [values, &[("boxoffice.database", &*cluster.url)]].concat();
+        let server = cluster.url.trim_end_matches("/postgres");
+        let values = [values, &[("boxoffice.database", server)]].concat();
         let system = Self::start(&values).await;
         Self { cluster: Some(cluster), ..system }
     }
