@@ -139,7 +139,9 @@ fn greeting(running: &Running, took: std::time::Duration) -> String {
     if let Some(gateway) = running.addresses("gateway").http {
         lines.push(format!("\n  start here    http://{gateway}/"));
         lines.push(format!("  api           http://{gateway}/api/docs"));
-        lines.push(format!("  mailbox       http://{gateway}/mailbox"));
+        if running.has_mailbox() {
+            lines.push(format!("  mailbox       http://{gateway}/mailbox"));
+        }
     }
     lines.push(format!("  state         {}", running.state_directory().display()));
     if !running.new_accounts().is_empty() {

@@ -145,7 +145,7 @@ fn gateway(parts: &Parts) -> Result<Unit, StartError> {
         event: wire(event::NAME)?,
         email_worker: wire(email_worker::NAME)?,
         realtime_url: config.realtime_url.clone(),
-        mailbox: parts.settings.process.demo,
+        mailbox: parts.settings.has_mailbox(),
         clock: parts.clock.clone(),
     });
     let deps = gateway::Deps {

@@ -43,6 +43,7 @@ pub(crate) struct Sockets {
 pub struct Running {
     addresses: BTreeMap<&'static str, Addresses>,
     new_accounts: Vec<DemoAccount>,
+    mailbox: bool,
     state: StateDirectory,
     drain: Duration,
     stop: CancellationToken,
@@ -74,6 +75,7 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
     let mut running = Running {
         addresses,
         new_accounts: Vec::new(),
+        mailbox: parts.settings.has_mailbox(),
         drain: Duration::from_secs(parts.settings.process.drain_seconds),
         stop: CancellationToken::new(),
         servers: Tasks::new(),
@@ -216,6 +218,12 @@ impl Running {
     #[must_use]
     pub fn new_accounts(&self) -> &[DemoAccount] {
         &self.new_accounts
+    }
+
+    /// Whether the gateway shows the mailbox.
+    #[must_use]
+    pub const fn has_mailbox(&self) -> bool {
+        self.mailbox
     }
 
     /// Where the state is.

@@ -1,7 +1,7 @@
 //! Settings: one typed tree from the defaults in the crates, `boxoffice.toml`, `BOXOFFICE__…`
 //! variables and flags.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use platform::config::{ConfigError, Tree};
 use serde::Deserialize;
@@ -132,6 +132,15 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Whether the mailbox page is open. It shows every mail, PINs and tickets among them, to whoever
+    /// asks: only in a demo, and only on this machine.
+    #[must_use]
+    pub fn has_mailbox(&self) -> bool {
+        let host = self.process.host.parse::<IpAddr>();
+        self.process.demo
+            && host.map_or(self.process.host == "localhost", |address| address.is_loopback())
+    }
+
     /// The services of this process, each after those that it calls.
     ///
     /// # Errors
@@ -204,5 +213,22 @@ mod tests {
         for bad in ["", "sqlite:/x", "mysql://h", "postgres://", "postgres:h", &named] {
             assert!(check_database(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_mailbox_is_open_only_in_a_demo_on_this_machine() {
+        let open = |values: &[(&str, &str)]| {
+            let values = values.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+            let sources = Sources { values: values.collect(), ..Sources::default() };
+            Settings::load(&sources).unwrap().has_mailbox()
+        };
+        assert!(open(&[]));
+        for host in ["127.0.0.2", "::1", "localhost"] {
+            assert!(open(&[("boxoffice.host", host)]), "{host}");
+        }
+        for host in ["0.0.0.0", "::", "192.0.2.1", "tickets.example"] {
+            assert!(!open(&[("boxoffice.host", host)]), "{host}");
+        }
+        assert!(!open(&[("boxoffice.demo", "false")]));
     }
 }
