@@ -12,6 +12,7 @@ mod web;
 
 use std::{sync::Arc, time::Duration};
 
+use testkit::SeededIds;
 use tokio::time::{Instant, sleep};
 
 use self::{
@@ -58,6 +59,8 @@ const LONG_LIFE_MS: u64 = 2_500;
 /// One platform in so many grows old, and one start in so many is killed before it is ready.
 const OLD: u64 = 8;
 const EARLY: u64 = 8;
+/// What the first start puts on sale.
+const DEMO_EVENTS: usize = 3;
 const POLL: Duration = Duration::from_millis(300);
 
 /// A run: how often the platform is killed, with which settings, how long clients go on asking, and
@@ -83,7 +86,7 @@ impl Run {
         let directory = tempfile::tempdir().unwrap();
         let values = [VALUES, self.values].concat();
         let mut platform = Platform::new(directory.path(), &values);
-        platform.start().await;
+        platform.first_start(&SeededIds::new(self.seed)).await;
         let web = Arc::new(Web::new(platform.face(), self.patience));
         let world = World::new(web.clone(), stage::set(&platform, &web).await, self.seed);
         let began = Instant::now();
@@ -109,7 +112,11 @@ impl Run {
 
         let facts = Facts::read(&platform.state()).await;
         let entries = world.journal.entries().clone();
-        let violations = [web.unanswered(), audit(&facts, &entries)].concat();
+        let mut violations = [web.unanswered(), audit(&facts, &entries)].concat();
+        let events = world.stage.halls.len() + world.stage.queues.len() + DEMO_EVENTS;
+        if facts.tallies.len() != events {
+            violations.push(format!("{} events are on sale, not {events}", facts.tallies.len()));
+        }
         report(&facts, &entries, began.elapsed());
         if !violations.is_empty() {
             println!("{} violations:\n{}", violations.len(), violations.join("\n"));

@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_millis(2_500);
 const POLL: Duration = Duration::from_millis(40);
 /// The pause between two journeys of one client, in milliseconds, at most.
 const PAUSE_MS: u64 = 100;
+/// The most wishes a life of the platform, on average: the event log, in which the audit looks for
+/// all of them, has to keep them all.
+const WISHES_A_LIFE: usize = 24;
 /// How many ask at once when everything is asked for again.
 const AT_ONCE: usize = 12;
 
@@ -38,6 +41,8 @@ pub(super) struct World {
     pub(super) stage: Stage,
     pub(super) journal: Journal,
     pub(super) dice: SeededIds,
+    /// Which life of the platform this is, from 1.
+    lives: AtomicUsize,
     /// How many of the halls are on sale by now.
     open_halls: AtomicUsize,
     /// Whether the load has ended.
@@ -68,6 +73,7 @@ impl World {
             stage,
             journal: Journal::default(),
             dice,
+            lives: AtomicUsize::new(1),
             open_halls: AtomicUsize::new(1),
             over: AtomicBool::new(false),
             joiners: Mutex::new(joiners),
@@ -77,6 +83,7 @@ impl World {
     /// Opens halls as the load goes on, so that there is always something left, and something sold
     /// out. `done` of `all` is over.
     pub(super) fn progress(&self, done: usize, all: usize) {
+        self.lives.store(done + 1, Relaxed);
         let halls = 1 + done * self.stage.halls.len() / all;
         self.open_halls.store(halls.min(self.stage.halls.len()), Relaxed);
     }
@@ -303,6 +310,10 @@ impl World {
 
     async fn work(&self) {
         while !self.over.load(Relaxed) {
+            if self.journal.entries().wishes.len() >= WISHES_A_LIFE * self.lives.load(Relaxed) {
+                sleep(POLL).await;
+                continue;
+            }
             let joiner = if self.chance(12) { self.joiners.lock().unwrap().pop() } else { None };
             match joiner {
                 Some((buyer, queue)) => self.queue(&buyer, &queue).await,

@@ -9,15 +9,19 @@ use std::{
 };
 
 use serde_json::Value;
+use testkit::SeededIds;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStdout, Command},
     sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 /// How long a start or a stop may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How many first starts are killed, and after how many milliseconds at most.
+const FALSE_STARTS: u64 = 4;
+const FALSE_START_MS: u64 = 120;
 const READY: &str = "start here    ";
 const LAST_LINE: &str = "ctrl-c stops";
 const LOG: &str = "platform.log";
@@ -84,6 +88,21 @@ impl Platform {
         let mut child = command.kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         self.running = Some((child, lines));
+    }
+
+    /// Starts it for the first time, after tries that were killed on the way: what they left half
+    /// made has to be completed.
+    pub(super) async fn first_start(&mut self, dice: &SeededIds) {
+        for _ in 0..FALSE_STARTS {
+            self.spawn();
+            sleep(Duration::from_millis(10 + dice.below(FALSE_START_MS))).await;
+            self.kill().await;
+            if self.state().join("demo-made").exists() {
+                // Complete, and its passwords were told to nobody.
+                fs::remove_dir_all(self.state()).unwrap();
+            }
+        }
+        self.start().await;
     }
 
     /// Starts the process and waits until it says that it is ready.
