@@ -103,7 +103,7 @@ pub enum BuildError {
 /// # Errors
 /// If a configuration value is out of range.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
-    check(&config)?;
+    config.check()?;
     let metrics = Metrics::new();
     let tasks = Tasks::new();
     let keys = Keys::new(&config, &deps.secret).map_err(BuildError::Secret)?;
@@ -148,22 +148,28 @@ fn start_due_work(app: &Arc<App>, tasks: &Tasks) {
     });
 }
 
-fn check(config: &Config) -> Result<(), BuildError> {
-    let ranges = [
-        ("access_ttl_seconds", config.access_ttl_seconds, 60..=86_400),
-        ("refresh_ttl_seconds", config.refresh_ttl_seconds, 300..=31_536_000),
-        ("pin_ttl_seconds", config.pin_ttl_seconds, 60..=86_400),
-        ("pin_attempts", u64::from(config.pin_attempts), 1..=100),
-        ("login_attempts", u64::from(config.login_attempts), 1..=1_000),
-        ("lock_seconds", config.lock_seconds, 1..=86_400),
-        ("signing_key_seconds", config.signing_key_seconds, 3_600..=31_536_000),
-        ("argon2_at_once", config.argon2_at_once as u64, 1..=64),
-    ];
-    match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
-        None => Ok(()),
-        Some((key, value, range)) => {
-            let detail = format!("{value} is not within {} to {}", range.start(), range.end());
-            Err(BuildError::Config { key, detail })
+impl Config {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let ranges = [
+            ("access_ttl_seconds", self.access_ttl_seconds, 60..=86_400),
+            ("refresh_ttl_seconds", self.refresh_ttl_seconds, 300..=31_536_000),
+            ("pin_ttl_seconds", self.pin_ttl_seconds, 60..=86_400),
+            ("pin_attempts", u64::from(self.pin_attempts), 1..=100),
+            ("login_attempts", u64::from(self.login_attempts), 1..=1_000),
+            ("lock_seconds", self.lock_seconds, 1..=86_400),
+            ("signing_key_seconds", self.signing_key_seconds, 3_600..=31_536_000),
+            ("argon2_at_once", self.argon2_at_once as u64, 1..=64),
+        ];
+        match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
+            None => Ok(()),
+            Some((key, value, range)) => {
+                let detail = format!("{value} is not within {} to {}", range.start(), range.end());
+                Err(BuildError::Config { key, detail })
+            }
         }
     }
 }

@@ -94,7 +94,7 @@ pub enum BuildError {
 /// # Errors
 /// If a configuration value can't be used.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
-    check(&config)?;
+    config.check()?;
     let (metrics, bus) = (Metrics::new(), deps.bus.clone());
     let app = assemble(config, deps, &metrics);
     let (tracked, own, consumer) = (app.tasks.clone(), metrics.clone(), app.clone());
@@ -125,25 +125,31 @@ fn assemble(config: Config, deps: Deps, metrics: &Metrics) -> Arc<App> {
     })
 }
 
-fn check(config: &Config) -> Result<(), BuildError> {
-    let bookings_at_once = u64::try_from(config.bookings_at_once).unwrap_or(u64::MAX);
-    // A lease that ends while the call is under way would have each place booked for twice.
-    let longest_booking = config.lease_seconds.saturating_sub(1);
-    let ranges = [
-        ("serve_every_ms", config.serve_every_ms, 10..=10_000),
-        ("broadcast_every_ms", config.broadcast_every_ms, 10..=60_000),
-        ("max_waiting", config.max_waiting, 1..=10_000_000),
-        ("lease_seconds", config.lease_seconds, 2..=600),
-        ("booking_timeout_seconds", config.booking_timeout_seconds, 1..=longest_booking),
-        ("bookings_at_once", bookings_at_once, 1..=10_000),
-        ("max_attempts", config.max_attempts.into(), 1..=1_000),
-        ("keep_seconds", config.keep_seconds, 1..=7 * 24 * 3_600),
-    ];
-    match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
-        None => Ok(()),
-        Some((key, value, range)) => {
-            let detail = format!("{value} is not within {} to {}", range.start(), range.end());
-            Err(BuildError::Config { key, detail })
+impl Config {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let bookings_at_once = u64::try_from(self.bookings_at_once).unwrap_or(u64::MAX);
+        // A lease that ends while the call is under way would have each place booked for twice.
+        let longest_booking = self.lease_seconds.saturating_sub(1);
+        let ranges = [
+            ("serve_every_ms", self.serve_every_ms, 10..=10_000),
+            ("broadcast_every_ms", self.broadcast_every_ms, 10..=60_000),
+            ("max_waiting", self.max_waiting, 1..=10_000_000),
+            ("lease_seconds", self.lease_seconds, 2..=600),
+            ("booking_timeout_seconds", self.booking_timeout_seconds, 1..=longest_booking),
+            ("bookings_at_once", bookings_at_once, 1..=10_000),
+            ("max_attempts", self.max_attempts.into(), 1..=1_000),
+            ("keep_seconds", self.keep_seconds, 1..=7 * 24 * 3_600),
+        ];
+        match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
+            None => Ok(()),
+            Some((key, value, range)) => {
+                let detail = format!("{value} is not within {} to {}", range.start(), range.end());
+                Err(BuildError::Config { key, detail })
+            }
         }
     }
 }

@@ -287,14 +287,14 @@ fn the_defaults_are_a_configuration_and_a_wrong_value_is_named() {
     let mut tree = platform::config::Tree::new();
     tree.defaults(NAME, CONFIG).unwrap();
     let config: Config = tree.section(NAME).unwrap();
-    crate::check(&config).unwrap();
+    config.check().unwrap();
     let longest = config.lease_seconds;
     let wrong = [
         Config { max_waiting: 0, ..config },
         Config { booking_timeout_seconds: longest, ..config },
     ];
     let keys = wrong.map(|config| {
-        let BuildError::Config { key, .. } = crate::check(&config).unwrap_err();
+        let BuildError::Config { key, .. } = config.check().unwrap_err();
         key
     });
     assert_eq!(keys, ["max_waiting", "booking_timeout_seconds"]);

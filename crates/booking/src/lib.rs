@@ -138,7 +138,11 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
 }
 
 impl Config {
-    fn check(&self) -> Result<(), BuildError> {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
         let refuse = |key, detail| Err(BuildError::Config { key, detail });
         if !(10..=86_400).contains(&self.hold_ttl_seconds) {
             return refuse("hold_ttl_seconds", "10 to 86400");

@@ -2,7 +2,7 @@
 
 mod parts;
 
-use platform::{Tasks, Unit};
+use platform::{Tasks, Unit, config::Tree};
 
 pub(crate) use self::parts::Parts;
 use crate::{SANDBOX, Settings, StartError, topology::Role};
@@ -187,19 +187,56 @@ pub(crate) fn sandbox(parts: &Parts) -> Result<Option<Unit>, StartError> {
     Ok(Some(unit))
 }
 
-/// Reads every service's section of the configuration, so that a wrong value anywhere is found.
+/// Reads and checks every service's section of the configuration, so that a wrong value anywhere is
+/// found before anything starts.
 pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
-    let tree = &settings.tree;
-    tree.section::<auth::Config>(auth::NAME)?;
-    tree.section::<user::Config>(user::NAME)?;
-    tree.section::<event::Config>(event::NAME)?;
-    tree.section::<ticket::Config>(ticket::NAME)?;
-    tree.section::<booking::Config>(booking::NAME)?;
-    tree.section::<payment::Config>(payment::NAME)?;
-    tree.section::<realtime::Config>(realtime::NAME)?;
-    tree.section::<booking_worker::Config>(booking_worker::NAME)?;
-    tree.section::<email_worker::Config>(email_worker::NAME)?;
-    tree.section::<gateway::Config>(gateway::NAME)?;
-    tree.section::<stripe_sandbox::Config>(SANDBOX)?;
-    Ok(())
+    fn section<T: serde::de::DeserializeOwned, E: std::fmt::Display>(
+        tree: &Tree,
+        name: &str,
+        check: impl FnOnce(&T) -> Result<(), E>,
+    ) -> Result<(), StartError> {
+        let config = tree.section(name)?;
+        check(&config).map_err(|error| StartError::build(name, error))
+    }
+    let mut tree = settings.tree.clone();
+    if settings.process.sandbox {
+        // Made at the first start.
+        for key in ["payment.stripe_secret_key", "payment.stripe_webhook_secret"] {
+            tree.set(key, "the sandbox's")?;
+        }
+    }
+    section(&tree, auth::NAME, auth::Config::check)?;
+    section(&tree, user::NAME, |_: &user::Config| Ok::<_, StartError>(()))?;
+    section(&tree, event::NAME, event::Config::check)?;
+    section(&tree, ticket::NAME, ticket::Config::check)?;
+    section(&tree, booking::NAME, booking::Config::check)?;
+    section(&tree, payment::NAME, payment::Config::check)?;
+    section(&tree, realtime::NAME, realtime::Config::check)?;
+    section(&tree, booking_worker::NAME, booking_worker::Config::check)?;
+    section(&tree, email_worker::NAME, email_worker::Config::check)?;
+    section(&tree, gateway::NAME, gateway::Config::check)?;
+    section(&tree, SANDBOX, |_: &stripe_sandbox::Config| Ok::<_, StartError>(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Sources;
+
+    #[test]
+    fn a_value_out_of_range_is_found_before_anything_starts() {
+        let check = |values: &[(&str, &str)]| {
+            let values = values.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+            let sources = Sources { values: values.collect(), ..Sources::default() };
+            check(&Settings::load(&sources).unwrap()).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[]), Ok(()));
+        for key in ["booking.hold_ttl_seconds", "auth.pin_attempts", "ticket.max_batch"] {
+            let refused = check(&[(key, "0")]).unwrap_err();
+            let (_, name) = key.split_once('.').unwrap();
+            assert!(refused.contains(name), "{refused}");
+        }
+        let stripe = check(&[("boxoffice.sandbox", "false")]).unwrap_err();
+        assert!(stripe.contains("stripe_secret_key"), "without the sandbox: {stripe}");
+    }
 }

@@ -132,8 +132,8 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Whether the mailbox page is open. It shows every mail, PINs and tickets among them, to whoever
-    /// asks: only in a demo, and only on this machine.
+    /// Whether the mailbox page is open. It shows every mail, PINs and tickets among them, to
+    /// whoever asks: only in a demo, and only on this machine.
     #[must_use]
     pub fn has_mailbox(&self) -> bool {
         let host = self.process.host.parse::<IpAddr>();

@@ -98,7 +98,7 @@ pub enum BuildError {
 /// # Errors
 /// If a configuration value can't be used.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
-    check(&config)?;
+    config.check()?;
     let metrics = Metrics::new();
     let tasks = Tasks::new();
     let app = Arc::new(App {
@@ -124,18 +124,25 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         .task(move |tasks| tasks::start(&app, &tasks)))
 }
 
-fn check(config: &Config) -> Result<(), BuildError> {
-    let ranges = [
-        ("max_attempts", u64::from(config.max_attempts), 1..=100),
-        ("retry_seconds", config.retry_seconds, 1..=3_600),
-        ("batch", u64::from(config.batch), 1..=1_000),
-        ("lease_seconds", config.lease_seconds, 5..=3_600),
-        ("keep_days", config.keep_days, 1..=3_650),
-    ];
-    match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
-        None => Ok(()),
-        Some((key, value, range)) => {
-            Err(wrong(key, format!("{value} is not within {} to {}", range.start(), range.end())))
+impl Config {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let ranges = [
+            ("max_attempts", u64::from(self.max_attempts), 1..=100),
+            ("retry_seconds", self.retry_seconds, 1..=3_600),
+            ("batch", u64::from(self.batch), 1..=1_000),
+            ("lease_seconds", self.lease_seconds, 5..=3_600),
+            ("keep_days", self.keep_days, 1..=3_650),
+        ];
+        match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
+            None => Ok(()),
+            Some((key, value, range)) => Err(wrong(
+                key,
+                format!("{value} is not within {} to {}", range.start(), range.end()),
+            )),
         }
     }
 }

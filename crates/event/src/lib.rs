@@ -99,7 +99,7 @@ pub enum BuildError {
 /// # Errors
 /// Names the key whose value is out of range.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
-    check(&config)?;
+    config.check()?;
     let (metrics, bus) = (Metrics::new(), deps.bus.clone());
     let app = assemble(&config, deps, &metrics);
     let server = EventServiceServer::new(grpc::Api { app: Arc::clone(&app) });
@@ -130,16 +130,22 @@ fn assemble(config: &Config, deps: Deps, metrics: &Metrics) -> Arc<App> {
     })
 }
 
-fn check(config: &Config) -> Result<(), BuildError> {
-    let rules = [
-        ("advance_every_ms", (10..=60_000).contains(&config.advance_every_ms), "10 to 60000"),
-        ("advance_batch", (1..=1_000).contains(&config.advance_batch), "1 to 1000"),
-        ("cache_ttl_ms", (1..=60_000).contains(&config.cache_ttl_ms), "1 to 60000"),
-        ("cache_events", config.cache_events >= 1, "at least 1"),
-        ("cache_plans", config.cache_plans >= 1, "at least 1"),
-    ];
-    match rules.into_iter().find(|(_, holds, _)| !holds) {
-        Some((key, _, range)) => Err(BuildError::OutOfRange { key, range }),
-        None => Ok(()),
+impl Config {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let rules = [
+            ("advance_every_ms", (10..=60_000).contains(&self.advance_every_ms), "10 to 60000"),
+            ("advance_batch", (1..=1_000).contains(&self.advance_batch), "1 to 1000"),
+            ("cache_ttl_ms", (1..=60_000).contains(&self.cache_ttl_ms), "1 to 60000"),
+            ("cache_events", self.cache_events >= 1, "at least 1"),
+            ("cache_plans", self.cache_plans >= 1, "at least 1"),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((key, _, range)) => Err(BuildError::OutOfRange { key, range }),
+            None => Ok(()),
+        }
     }
 }

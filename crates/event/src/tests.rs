@@ -250,8 +250,8 @@ fn the_defaults_are_a_configuration_and_a_wrong_value_is_named() {
     let mut tree = platform::config::Tree::new();
     tree.defaults(NAME, CONFIG).unwrap();
     let config: Config = tree.section(NAME).unwrap();
-    crate::check(&config).unwrap();
+    config.check().unwrap();
     let wrong = Config { advance_batch: 0, ..config };
-    let BuildError::OutOfRange { key, .. } = crate::check(&wrong).unwrap_err();
+    let BuildError::OutOfRange { key, .. } = wrong.check().unwrap_err();
     assert_eq!(key, "advance_batch");
 }

@@ -91,7 +91,7 @@ pub enum BuildError {
 /// # Errors
 /// If a configuration value is out of range.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
-    check(&config)?;
+    config.check()?;
     let metrics = Metrics::new();
     let pages = deps.pages.clone();
     let app = Arc::new(App::new(config, deps, &metrics));
@@ -105,17 +105,23 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     Ok(Unit::new(NAME, metrics, Tasks::new()).http(api))
 }
 
-fn check(config: &Config) -> Result<(), BuildError> {
-    let values = [
-        ("visitor_burst", config.visitor_burst),
-        ("visitor_per_minute", config.visitor_per_minute),
-        ("account_burst", config.account_burst),
-        ("account_per_minute", config.account_per_minute),
-        ("sign_in_burst", config.sign_in_burst),
-        ("sign_in_per_minute", config.sign_in_per_minute),
-    ];
-    match values.into_iter().find(|(_, value)| !(1..=1_000_000).contains(value)) {
-        None => Ok(()),
-        Some((key, _)) => Err(BuildError::Config { key }),
+impl Config {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let values = [
+            ("visitor_burst", self.visitor_burst),
+            ("visitor_per_minute", self.visitor_per_minute),
+            ("account_burst", self.account_burst),
+            ("account_per_minute", self.account_per_minute),
+            ("sign_in_burst", self.sign_in_burst),
+            ("sign_in_per_minute", self.sign_in_per_minute),
+        ];
+        match values.into_iter().find(|(_, value)| !(1..=1_000_000).contains(value)) {
+            None => Ok(()),
+            Some((key, _)) => Err(BuildError::Config { key }),
+        }
     }
 }

@@ -162,7 +162,7 @@ fn app(
     (clock, ids, access): (Arc<dyn Clock>, Arc<dyn Ids>, Verifier),
     (metrics, tasks, outbox): (&Metrics, &Tasks, &Outbox),
 ) -> Result<App, BuildError> {
-    check(&config)?;
+    config.check()?;
     Ok(App {
         db,
         outbox: outbox.clone(),
@@ -187,34 +187,40 @@ fn app(
     })
 }
 
-/// A secret that is missing would let anybody sign webhooks, a time of nothing would ask the
-/// provider without end.
-fn check(config: &Config) -> Result<(), BuildError> {
-    let wrong = |key, detail| Err(BuildError::Config { key, detail });
-    let url = &config.stripe_api_base;
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        return wrong("stripe_api_base", "must begin http:// or https://");
-    }
-    if config.stripe_secret_key.expose().is_empty() {
-        return wrong("stripe_secret_key", "is required");
-    }
-    if config.stripe_webhook_secret.expose().is_empty() {
-        return wrong("stripe_webhook_secret", "is required");
-    }
-    if config.keep_log_days < FEWEST_LOG_DAYS {
-        return wrong("keep_log_days", "must be at least 31");
-    }
-    let positive = [
-        ("provider_timeout_ms", config.provider_timeout_ms),
-        ("lease_seconds", config.lease_seconds),
-        ("reconcile_after_seconds", config.reconcile_after_seconds),
-        ("reconcile_at_most_seconds", config.reconcile_at_most_seconds),
-        ("due_period_ms", config.due_period_ms),
-        ("due_batch", u64::from(config.due_batch)),
-    ];
-    match positive.into_iter().find(|(_, value)| *value == 0) {
-        Some((key, _)) => wrong(key, "must be at least 1"),
-        None => Ok(()),
+impl Config {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
+        // A secret that is missing would let anybody sign webhooks, a time of nothing would ask the
+        // provider without end.
+        let wrong = |key, detail| Err(BuildError::Config { key, detail });
+        let url = &self.stripe_api_base;
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            return wrong("stripe_api_base", "must begin http:// or https://");
+        }
+        if self.stripe_secret_key.expose().is_empty() {
+            return wrong("stripe_secret_key", "is required");
+        }
+        if self.stripe_webhook_secret.expose().is_empty() {
+            return wrong("stripe_webhook_secret", "is required");
+        }
+        if self.keep_log_days < FEWEST_LOG_DAYS {
+            return wrong("keep_log_days", "must be at least 31");
+        }
+        let positive = [
+            ("provider_timeout_ms", self.provider_timeout_ms),
+            ("lease_seconds", self.lease_seconds),
+            ("reconcile_after_seconds", self.reconcile_after_seconds),
+            ("reconcile_at_most_seconds", self.reconcile_at_most_seconds),
+            ("due_period_ms", self.due_period_ms),
+            ("due_batch", u64::from(self.due_batch)),
+        ];
+        match positive.into_iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => wrong(key, "must be at least 1"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -439,7 +439,7 @@ fn a_configuration_without_secrets_is_refused() {
     let mut tree = platform::config::Tree::new();
     tree.defaults(crate::NAME, crate::CONFIG).unwrap();
     let mut config: Config = tree.section(crate::NAME).unwrap();
-    let wrong = |config: &Config| match crate::check(config) {
+    let wrong = |config: &Config| match config.check() {
         Err(BuildError::Config { key, .. }) => key,
         _ => "",
     };

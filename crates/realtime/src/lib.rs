@@ -133,7 +133,7 @@ fn unit(app: Arc<App>, bus: Bus, metrics: Metrics) -> Unit {
 }
 
 fn app(config: Config, deps: Deps, metrics: &Metrics) -> Result<Arc<App>, BuildError> {
-    check(&config)?;
+    config.check()?;
     let meters = Meters::new(metrics);
     let limits = Limits {
         rooms: config.max_rooms,
@@ -156,27 +156,33 @@ fn app(config: Config, deps: Deps, metrics: &Metrics) -> Result<Arc<App>, BuildE
     }))
 }
 
-fn check(config: &Config) -> Result<(), BuildError> {
-    let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-    let ranges = [
-        ("max_connections", size(config.max_connections), 1..=1_000_000),
-        ("max_rooms_per_connection", size(config.max_rooms_per_connection), 1..=1_000),
-        ("max_rooms", size(config.max_rooms), 1..=10_000_000),
-        ("queue_frames", size(config.queue_frames), 1..=65_536),
-        ("messages_per_second", u64::from(config.messages_per_second), 1..=10_000),
-        ("ping_seconds", config.ping_seconds, 1..=3_600),
-        ("pong_wait_seconds", config.pong_wait_seconds, config.ping_seconds + 1..=7_200),
-        ("write_seconds", config.write_seconds, 1..=600),
-        ("history_frames", size(config.history_frames), 0..=65_536),
-        ("history_bytes", size(config.history_bytes), 0..=1 << 30),
-        ("history_seconds", config.history_seconds, 1..=86_400),
-        ("seat_window_milliseconds", config.seat_window_milliseconds, 1..=60_000),
-    ];
-    match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
-        None => Ok(()),
-        Some((key, value, range)) => {
-            let detail = format!("{value} is not within {} to {}", range.start(), range.end());
-            Err(BuildError::Config { key, detail })
+impl Config {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
+        let size = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let ranges = [
+            ("max_connections", size(self.max_connections), 1..=1_000_000),
+            ("max_rooms_per_connection", size(self.max_rooms_per_connection), 1..=1_000),
+            ("max_rooms", size(self.max_rooms), 1..=10_000_000),
+            ("queue_frames", size(self.queue_frames), 1..=65_536),
+            ("messages_per_second", u64::from(self.messages_per_second), 1..=10_000),
+            ("ping_seconds", self.ping_seconds, 1..=3_600),
+            ("pong_wait_seconds", self.pong_wait_seconds, self.ping_seconds + 1..=7_200),
+            ("write_seconds", self.write_seconds, 1..=600),
+            ("history_frames", size(self.history_frames), 0..=65_536),
+            ("history_bytes", size(self.history_bytes), 0..=1 << 30),
+            ("history_seconds", self.history_seconds, 1..=86_400),
+            ("seat_window_milliseconds", self.seat_window_milliseconds, 1..=60_000),
+        ];
+        match ranges.into_iter().find(|(_, value, range)| !range.contains(value)) {
+            None => Ok(()),
+            Some((key, value, range)) => {
+                let detail = format!("{value} is not within {} to {}", range.start(), range.end());
+                Err(BuildError::Config { key, detail })
+            }
         }
     }
 }

@@ -80,7 +80,11 @@ pub struct Config {
 }
 
 impl Config {
-    fn check(&self) -> Result<(), BuildError> {
+    /// What can be told to be wrong before anything is built.
+    ///
+    /// # Errors
+    /// Names the key.
+    pub fn check(&self) -> Result<(), BuildError> {
         let zero = [
             ("max_hold_seconds", self.max_hold_seconds == 0),
             ("max_batch", self.max_batch == 0),

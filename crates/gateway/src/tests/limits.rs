@@ -111,9 +111,9 @@ async fn webhooks_and_keys_are_never_kept_out() {
 
 #[test]
 fn limits_out_of_range_are_refused_by_name() {
-    assert!(crate::check(&defaults()).is_ok());
-    let error = crate::check(&Config { sign_in_per_minute: 0, ..defaults() }).unwrap_err();
+    assert!(defaults().check().is_ok());
+    let error = Config { sign_in_per_minute: 0, ..defaults() }.check().unwrap_err();
     assert!(error.to_string().starts_with("gateway.sign_in_per_minute: "), "{error}");
-    let error = crate::check(&Config { visitor_burst: 1_000_001, ..defaults() }).unwrap_err();
+    let error = Config { visitor_burst: 1_000_001, ..defaults() }.check().unwrap_err();
     assert!(error.to_string().starts_with("gateway.visitor_burst: "), "{error}");
 }
