@@ -29,7 +29,13 @@ async fn a_plan_made_while_a_table_was_small_never_reads_all_of_it() {
 
 #[tokio::test]
 async fn twin_left_to_itself_the_server_reads_all_of_the_table() {
-    assert!(rows_read_one_by_one(&["set enable_seqscan = on"]).await >= 5_000);
+    // Whoever else changes the schema may have the server plan anew in between, and well.
+    for _ in 0..20 {
+        if rows_read_one_by_one(&["set enable_seqscan = on"]).await >= 5_000 {
+            return;
+        }
+    }
+    panic!("the server never kept a plan that reads all of the table");
 }
 
 /// What a statement by key reads so of a table that has grown since it was planned.
