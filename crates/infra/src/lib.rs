@@ -1,0 +1,1 @@
+//! The servers that a deployment stands on, private to whoever starts them.
