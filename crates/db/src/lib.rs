@@ -3,6 +3,7 @@
 
 mod coalescer;
 mod error;
+mod examine;
 mod migrate;
 mod postgres;
 mod row;
@@ -24,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 pub use coalescer::{Coalescer, CoalescerSettings};
 pub use error::Error;
+pub use examine::{Examination, ReplicaState};
 pub use migrate::{Migration, Migrations};
 pub use row::{FromValue, Row};
 pub use stats::Stats;
@@ -72,6 +74,8 @@ enum Backend {
 pub struct Settings {
     /// `postgres://user:password@host:port/database` or `sqlite:/path/to/file.sqlite`.
     pub url: kernel::Secret<String>,
+    /// Whether a PostgreSQL database that is missing is made.
+    pub create: bool,
     /// The most connections to keep: PostgreSQL's pool, SQLite's readers.
     pub max_connections: usize,
     /// The most transactions that may wait for SQLite's writer, or for one of PostgreSQL's
@@ -87,6 +91,7 @@ impl Settings {
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: kernel::Secret::new(url.into()),
+            create: true,
             max_connections: 8,
             max_waiting: 16_384,
             statement_timeout_ms: 10_000,

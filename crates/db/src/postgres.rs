@@ -86,7 +86,9 @@ impl Postgres {
         let postgres = Self { pool, counters };
         match postgres.pool.get().await {
             Ok(_) => {}
-            Err(deadpool_postgres::PoolError::Backend(error)) if is_missing_database(&error) => {
+            Err(deadpool_postgres::PoolError::Backend(error))
+                if settings.create && is_missing_database(&error) =>
+            {
                 create_database(config).await?;
                 drop(postgres.connection().await?);
             }
