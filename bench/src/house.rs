@@ -72,6 +72,7 @@ impl House {
             key: Secret::new(vec![2; 32]),
             calls: &[("booking", &["ticket"]), ("event", &["ticket"])],
             remotes: BTreeMap::new(),
+            tls: None,
             deadline: CALL_LIMIT,
             clock: clock.clone(),
         })?;

@@ -99,6 +99,7 @@ impl Ground {
             key: Secret::new(vec![7; 32]),
             calls: &[(NAME, &["booking", "realtime"]), ("tests", &[NAME])],
             remotes: BTreeMap::new(),
+            tls: None,
             deadline: Duration::from_secs(30),
             clock: self.clock.clone(),
         })

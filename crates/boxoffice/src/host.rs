@@ -178,9 +178,9 @@ impl Running {
         if let Some(routes) = unit.grpc.take() {
             let routes = mesh.fill(unit.name, routes)?;
             if let Some(listener) = sockets.grpc {
-                let stop = self.stop.clone();
+                let serving = mesh.serve(listener, routes, self.stop.clone());
                 self.servers.spawn("grpc", async move {
-                    if let Err(error) = wire::serve(listener, routes, stop).await {
+                    if let Err(error) = serving.await {
                         tracing::error!(%error, "grpc server failed");
                     }
                 });

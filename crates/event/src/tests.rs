@@ -60,6 +60,7 @@ async fn house(database: TestDb) -> House {
         key: Secret::new(vec![7; 32]),
         calls: &[("event", &["ticket"]), ("tests", &["event"])],
         remotes: BTreeMap::new(),
+        tls: None,
         deadline: Duration::from_secs(30),
         clock: clock.clone(),
     })

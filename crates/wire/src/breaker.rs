@@ -76,6 +76,11 @@ impl Breaker {
         }
     }
 
+    /// Closes it: from elsewhere it is known that the target is well again.
+    pub(crate) fn reset(&self) {
+        self.set(&mut self.lock(), State::Closed { failures: 0, first: Instant::now() });
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -81,6 +81,9 @@ impl Door {
             return Err(failure.retry_after(OVERLOAD_PAUSE_MS));
         };
         let deadline = self.establish(&mut request)?;
+        if deadline.is_some_and(|at| at <= Instant::now()) {
+            return Err(too_late());
+        }
         let correlation_id =
             Context::established(request.extensions()).map(|it| &*it.correlation_id);
         let span = tracing::info_span!(

@@ -3,31 +3,36 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
+    io,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use futures_util::FutureExt;
+use futures_util::future::{FutureExt, join_all};
 use kernel::{Clock, Secret};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
     registry::Registry,
 };
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic_health::ServingStatus;
+use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    Context, Wire,
+    Context, Tls, Wire,
     guard::{Guard, MAX_UNDER_WAY},
+    health,
     identity::Signer,
     methods,
     metrics::Calls,
-    pb,
+    pb, server,
     target::Target,
+    tls::Identity,
 };
 
 /// How services reach each other.
@@ -36,9 +41,11 @@ pub struct MeshSettings {
     pub key: Secret<Vec<u8>>,
     /// Who may call whom: `("booking", &["event", "payment", "ticket"])`.
     pub calls: &'static [(&'static str, &'static [&'static str])],
-    /// Addresses (`http://host:port`) of services that run elsewhere; all others are in this
-    /// process.
+    /// Addresses (`http://host:port`; with `tls`, `https://host:port`) of services that run
+    /// elsewhere; all others are in this process.
     pub remotes: BTreeMap<String, Vec<String>>,
+    /// Certificates that all processes show each other; without, sockets are plain.
+    pub tls: Option<Tls>,
     /// The deadline of a call that brings none.
     pub deadline: Duration,
     /// Where time comes from.
@@ -55,6 +62,8 @@ struct Inner {
     /// By service; those in this process are made when somebody asks for them.
     targets: Mutex<BTreeMap<String, Arc<Target>>>,
     filled: Mutex<BTreeSet<&'static str>>,
+    /// What each filled service says about its health.
+    reporters: Mutex<Vec<(&'static str, HealthReporter)>>,
 }
 
 /// What every wire and every server of a mesh uses.
@@ -64,14 +73,19 @@ pub(crate) struct Shared {
     pub(crate) deadline: Duration,
     pub(crate) server: Calls,
     pub(crate) client: Calls,
-    breakers: Family<BreakerLabels, Gauge>,
+    breakers: Family<ReplicaLabels, Gauge>,
+    healthy: Family<ReplicaLabels, Gauge>,
+    /// Whether somebody looks after the replicas.
+    watched: AtomicBool,
+    clock: Arc<dyn Clock>,
+    tls: Option<RwLock<Arc<Identity>>>,
     /// Tells this mesh from those of other processes, in correlation ids.
     origin: String,
     sequence: AtomicU64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BreakerLabels {
+struct ReplicaLabels {
     service: String,
     address: String,
 }
@@ -97,6 +111,14 @@ pub enum MeshError {
         /// What is wrong.
         detail: String,
     },
+    /// The certificates can't be used.
+    #[error("tls {part}: {detail}")]
+    BadTls {
+        /// Which of the parts.
+        part: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
     /// The slot of a local service was filled before.
     #[error("{0} is already being served in this process")]
     Filled(String),
@@ -110,16 +132,21 @@ impl Mesh {
     /// filled they fail as unavailable.
     ///
     /// # Errors
-    /// If an address is no address.
+    /// If an address is no address, or the certificates can't be used.
     pub fn new(settings: MeshSettings) -> Result<Self, MeshError> {
-        let MeshSettings { key, calls, remotes, deadline, clock } = settings;
+        let MeshSettings { key, calls, remotes, tls, deadline, clock } = settings;
+        let tls = tls.map(|tls| Identity::new(&tls, clock.clone())).transpose()?;
         let shared = Arc::new(Shared {
             origin: format!("{:x}-{:x}", clock.now().micros(), std::process::id()),
-            signer: Signer::new(&key, clock),
+            signer: Signer::new(&key, clock.clone()),
             deadline,
             server: Calls::new(),
             client: Calls::new(),
             breakers: Family::default(),
+            healthy: Family::default(),
+            watched: AtomicBool::new(false),
+            clock,
+            tls: tls.map(|identity| RwLock::new(Arc::new(identity))),
             sequence: AtomicU64::new(0),
         });
         let mut targets = BTreeMap::new();
@@ -132,7 +159,8 @@ impl Mesh {
             targets.insert(service, Arc::new(target));
         }
         let (targets, filled) = (Mutex::new(targets), Mutex::default());
-        Ok(Self(Arc::new(Inner { calls, shared, targets, filled })))
+        let reporters = Mutex::default();
+        Ok(Self(Arc::new(Inner { calls, shared, targets, filled, reporters })))
     }
 
     /// The wire from service `from` to service `to`, which speaks as the service `from` until told
@@ -145,7 +173,9 @@ impl Mesh {
         if !callees.any(|(_, callees)| callees.contains(&to)) {
             return Err(MeshError::NotListed { from: from.to_owned(), to: to.to_owned() });
         }
-        Ok(Wire::new(self.0.target(to), Context::service(from)))
+        let target = self.0.target(to);
+        target.want();
+        Ok(Wire::new(target, Context::service(from)))
     }
 
     /// Wraps a service's routes in the server stack (identity check, deadline, trace, metrics, load
@@ -172,14 +202,75 @@ impl Mesh {
         if !filled.insert(service) {
             return Err(MeshError::Filled(service.to_owned()));
         }
+        drop(filled);
+        let mut reporters = self.0.reporters.lock().unwrap_or_else(PoisonError::into_inner);
+        reporters.push((service, reporter));
+        drop(reporters);
         let guard = Guard::new(service, routes, self.0.shared.clone(), MAX_UNDER_WAY);
         self.0.target(service).fill(&guard);
         Ok(listener.into_axum_router().fallback_service(guard))
     }
 
+    /// Serves `routes` (as [`Mesh::fill`] returned them, with health and reflection) on `listener`
+    /// until `stop`; then lets calls under way finish, for ten seconds at most. With TLS, only
+    /// clients with a certificate get in.
+    ///
+    /// # Errors
+    /// If the listener fails.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        routes: axum::Router,
+        stop: CancellationToken,
+    ) -> impl Future<Output = io::Result<()>> + Send + use<> {
+        server::serve(self.0.shared.clone(), listener, routes, stop)
+    }
+
+    /// Looks after the replicas of services that run elsewhere, until `stop`: which addresses their
+    /// host names stand for, and who of them takes calls. Without it, calls go by breakers alone.
+    pub fn watch(&self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
+        let mesh = self.clone();
+        async move {
+            let _watching = mesh.0.shared.watching();
+            let remotes = mesh.0.remotes();
+            let all = join_all(remotes.iter().map(|target| health::watch(target)));
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = all => {}
+            }
+        }
+    }
+
+    /// Says on every health service of this process that it takes no more calls, so that callers
+    /// go elsewhere; calls that come all the same are answered. To be followed by the stop: callers
+    /// who [`watch`](Mesh::watch) notice within two seconds.
+    pub async fn drain(&self) {
+        let reporters = self.0.reporters.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (service, reporter) in reporters {
+            for name in methods::grpc_services(service).into_iter().chain([""]) {
+                reporter.set_service_status(name, ServingStatus::NotServing).await;
+            }
+        }
+    }
+
+    /// Takes up new certificates, for connections from now on; those that are open stay.
+    ///
+    /// # Errors
+    /// If they can't be used, or the mesh had none to begin with; nothing has changed then.
+    pub fn reload_tls(&self, tls: &Tls) -> Result<(), MeshError> {
+        let shared = &self.0.shared;
+        let Some(current) = &shared.tls else {
+            let detail = "sockets are plain since the start".to_owned();
+            return Err(MeshError::BadTls { part: "certificate", detail });
+        };
+        let identity = Arc::new(Identity::new(tls, shared.clock.clone())?);
+        *current.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        Ok(())
+    }
+
     /// Adds what is counted about calls to `registry`: `grpc_server_handled`,
-    /// `grpc_server_handling_seconds`, the same of the client side, and
-    /// `grpc_client_breaker_state`.
+    /// `grpc_server_handling_seconds`, the same of the client side, `grpc_client_retries`,
+    /// `grpc_client_breaker_state` and `grpc_client_replica_healthy`.
     pub fn register(&self, registry: &mut Registry) {
         let shared = &self.0.shared;
         shared.server.register("server", registry);
@@ -189,6 +280,12 @@ impl Mesh {
             "Circuit breaker of a target: 0 closed, 1 half open, 2 open",
             shared.breakers.clone(),
         );
+        registry.register(
+            "grpc_client_replica_healthy",
+            "Whether a replica in another process would take calls when it was last asked",
+            shared.healthy.clone(),
+        );
+        shared.client.register_retries(registry);
     }
 }
 
@@ -201,6 +298,11 @@ impl Inner {
         let target = Arc::new(Target::local(service, self.shared.clone()));
         targets.insert(service.to_owned(), target.clone());
         target
+    }
+
+    fn remotes(&self) -> Vec<Arc<Target>> {
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        targets.values().filter(|target| !target.addresses.is_empty()).cloned().collect()
     }
 }
 
@@ -226,7 +328,48 @@ impl Shared {
 
     /// The gauge of the breaker before one replica.
     pub(crate) fn breaker_gauge(&self, service: &str, address: &str) -> Gauge {
-        let (service, address) = (service.to_owned(), address.to_owned());
-        self.breakers.get_or_create_owned(&BreakerLabels { service, address })
+        self.breakers.get_or_create_owned(&ReplicaLabels::new(service, address))
+    }
+
+    /// The gauge of one replica's health.
+    pub(crate) fn health_gauge(&self, service: &str, address: &str) -> Gauge {
+        self.healthy.get_or_create_owned(&ReplicaLabels::new(service, address))
+    }
+
+    /// Shows no more of a replica that is gone.
+    pub(crate) fn forget(&self, service: &str, address: &str) {
+        let labels = ReplicaLabels::new(service, address);
+        self.breakers.remove(&labels);
+        self.healthy.remove(&labels);
+    }
+
+    /// The certificates of now, if the mesh has any.
+    pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
+        let identity = self.tls.as_ref()?;
+        Some(identity.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    fn watching(&self) -> Watching<'_> {
+        self.watched.store(true, Ordering::Relaxed);
+        Watching(self)
+    }
+}
+
+/// While it lives, somebody looks after the replicas.
+struct Watching<'a>(&'a Shared);
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        self.0.watched.store(false, Ordering::Relaxed);
+    }
+}
+
+impl ReplicaLabels {
+    fn new(service: &str, address: &str) -> Self {
+        Self { service: service.to_owned(), address: address.to_owned() }
     }
 }

@@ -57,6 +57,8 @@ struct HandledLabels {
 pub(crate) struct Calls {
     handled: Family<HandledLabels, Counter>,
     seconds: Family<MethodLabels, Histogram, fn() -> Histogram>,
+    /// Calls that were made again; there are such on the client's side only.
+    again: Family<MethodLabels, Counter>,
     /// By the method's index.
     series: Vec<Series>,
 }
@@ -73,6 +75,7 @@ impl Calls {
         Self {
             handled: Family::default(),
             seconds: Family::new_with_constructor(|| Histogram::new(BUCKETS)),
+            again: Family::default(),
             series: (0..=METHODS.len()).map(|_| Series::default()).collect(),
         }
     }
@@ -89,6 +92,18 @@ impl Calls {
             "Time from the start of a call to its end",
             self.seconds.clone(),
         );
+    }
+
+    /// Adds the client's count of attempts after the first to `registry`.
+    pub(crate) fn register_retries(&self, registry: &mut Registry) {
+        let help = "Attempts after the first, at the same replica or another";
+        registry.register("grpc_client_retries", help, self.again.clone());
+    }
+
+    /// Counts an attempt after the first.
+    pub(crate) fn again(&self, method: &'static Method) {
+        let labels = MethodLabels { service: method.service, method: method.name };
+        self.again.get_or_create_owned(&labels).inc();
     }
 
     /// Starts to count a call; what is returned counts it when it is dropped.

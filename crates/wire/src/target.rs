@@ -1,68 +1,47 @@
-//! One service as its callers see it: the replicas that may answer, each behind a circuit breaker.
+//! One service as its callers see it: the replicas that may answer, and which is asked next.
 
 use std::{
-    error::Error,
-    io, iter,
+    cmp::Reverse,
+    net::SocketAddr,
+    ptr,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use http::{Request, Response};
-use http_body_util::BodyExt;
 use kernel::{Code, Failure};
-use tokio::time::{Instant, timeout_at};
-use tonic::{
-    Status, TimeoutExpired,
-    body::Body,
-    transport::{Channel, Endpoint},
-};
-use tower::{Service, ServiceExt};
 
 use crate::{
-    Context,
-    breaker::{Breaker, Pass},
-    guard::{Guard, code_of, too_late},
+    guard::Guard,
     mesh::Shared,
-    status,
+    replica::{Address, Picked, Replica},
 };
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// An idle connection is asked for a sign of life this often, so that a dead peer is noticed before
-/// a call needs it.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A failure's details travel in a header.
-const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+/// At most so many of a host's addresses are used.
+const MAX_ADDRESSES: usize = 32;
+
+/// The replicas of a service, as they were at one moment.
+pub(crate) type Replicas = Arc<[Arc<Replica>]>;
 
 pub(crate) struct Target {
     pub(crate) service: String,
     pub(crate) shared: Arc<Shared>,
-    replicas: Vec<Replica>,
+    /// As configured; none for a service in this process.
+    pub(crate) addresses: Vec<Address>,
+    replicas: RwLock<Replicas>,
     /// Where the next call starts to look for a replica.
     turn: AtomicUsize,
-}
-
-pub(crate) struct Replica {
-    way: Way,
-    breaker: Breaker,
-}
-
-enum Way {
-    /// A server in this process, once it is there.
-    Local(OnceLock<Guard>),
-    /// Another process; connected when it is first needed.
-    Remote { endpoint: Box<Endpoint>, channel: OnceLock<Channel> },
+    /// Whether anybody has been given a wire to it.
+    wanted: AtomicBool,
 }
 
 impl Target {
     /// The service called `service`, in this process.
     pub(crate) fn local(service: &str, shared: Arc<Shared>) -> Self {
-        let breaker = Breaker::new(shared.breaker_gauge(service, "local"));
-        let replicas = vec![Replica { way: Way::Local(OnceLock::new()), breaker }];
-        Self { service: service.to_owned(), shared, replicas, turn: AtomicUsize::new(0) }
+        let replicas = [Arc::new(Replica::local(service, &shared))];
+        Self::new(service, shared, Vec::new(), replicas.into())
     }
 
     /// The service called `service`, at `addresses`.
@@ -74,144 +53,128 @@ impl Target {
         addresses: &[String],
         shared: Arc<Shared>,
     ) -> Result<Self, (String, String)> {
-        let mut replicas = Vec::with_capacity(addresses.len());
-        for address in addresses {
-            let endpoint = endpoint(address).map_err(|detail| (address.clone(), detail))?;
-            let way = Way::Remote { endpoint: Box::new(endpoint), channel: OnceLock::new() };
-            let breaker = Breaker::new(shared.breaker_gauge(service, address));
-            replicas.push(Replica { way, breaker });
-        }
-        Ok(Self { service: service.to_owned(), shared, replicas, turn: AtomicUsize::new(0) })
+        let tls = shared.identity().is_some();
+        let parse =
+            |text: &String| Address::parse(text, tls).map_err(|detail| (text.clone(), detail));
+        let addresses: Vec<_> = addresses.iter().map(parse).collect::<Result<_, _>>()?;
+        let replica = |address| Arc::new(Replica::remote(service, address, None, &shared));
+        let replicas = addresses.iter().enumerate().map(replica).collect();
+        Ok(Self::new(service, shared, addresses, replicas))
+    }
+
+    fn new(
+        service: &str,
+        shared: Arc<Shared>,
+        addresses: Vec<Address>,
+        replicas: Replicas,
+    ) -> Self {
+        let (service, replicas) = (service.to_owned(), RwLock::new(replicas));
+        let (turn, wanted) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Self { service, shared, addresses, replicas, turn, wanted }
+    }
+
+    /// Notes that there is a wire to it.
+    pub(crate) fn want(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed)
     }
 
     /// Puts the server of this process in its place, if this is its place.
     pub(crate) fn fill(&self, guard: &Guard) {
-        for replica in &self.replicas {
-            if let Way::Local(slot) = &replica.way {
-                slot.get_or_init(|| guard.clone());
-            }
+        for replica in &*self.replicas() {
+            replica.fill(guard);
         }
     }
 
-    /// A replica that takes calls, in turn, and leave to call it.
+    /// The replicas as they are now.
+    pub(crate) fn replicas(&self) -> Replicas {
+        self.replicas.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes up what the host of the `of`th address stands for now. Replicas that are still among
+    /// it stay as they are; calls to those that aren't may end.
+    pub(crate) fn found(&self, of: usize, mut found: Vec<SocketAddr>) {
+        let Some(address) = self.addresses.get(of) else { return };
+        found.sort_unstable();
+        found.dedup();
+        found.truncate(MAX_ADDRESSES);
+        if found.is_empty() {
+            return;
+        }
+        let mut replicas = self.replicas.write().unwrap_or_else(PoisonError::into_inner);
+        let is_gone = |replica: &Replica| {
+            let remote = replica.elsewhere().filter(|remote| remote.of == of);
+            remote.is_some_and(|remote| !remote.at().is_some_and(|at| found.contains(&at)))
+        };
+        let (gone, mut kept): (Vec<_>, Vec<_>) =
+            replicas.iter().cloned().partition(|replica| is_gone(replica));
+        let known = |at: SocketAddr, kept: &[Arc<Replica>]| {
+            let mut remotes = kept.iter().filter_map(|replica| replica.elsewhere());
+            remotes.any(|remote| remote.of == of && remote.at() == Some(at))
+        };
+        for at in &found {
+            if !known(*at, &kept) {
+                let (service, shared) = (&self.service, &self.shared);
+                kept.push(Arc::new(Replica::remote(service, (of, address), Some(*at), shared)));
+            }
+        }
+        for remote in gone.iter().filter_map(|replica| replica.elsewhere()) {
+            tracing::info!(service = self.service, address = remote.address, "replica gone");
+            self.shared.forget(&self.service, &remote.address);
+        }
+        *replicas = kept.into();
+    }
+
+    /// A replica to call, and leave to call it. Healthy ones come first, then those that have not
+    /// been `tried`, then those with the fewest calls under way, and among equals each in turn.
     ///
     /// # Errors
     /// `UNAVAILABLE` if there is none.
-    pub(crate) fn pick(&self) -> Result<(&Replica, Pass<'_>), Failure> {
-        let start = match self.replicas.len() {
-            0 | 1 => 0,
-            several => self.turn.fetch_add(1, Ordering::Relaxed) % several,
-        };
-        let (before, from) = self.replicas.split_at_checked(start).unwrap_or_default();
+    pub(crate) fn pick<'a>(
+        &self,
+        replicas: &'a [Arc<Replica>],
+        tried: &[&'a Replica],
+    ) -> Result<Picked<'a>, Failure> {
         let mut shortest: Option<Duration> = None;
-        for replica in from.iter().chain(before) {
-            if matches!(&replica.way, Way::Local(slot) if slot.get().is_none()) {
-                continue;
+        let mut admit = |replica: &'a Replica| {
+            if replica.is_empty() {
+                return None;
             }
-            match replica.breaker.admit() {
-                Ok(pass) => return Ok((replica, pass)),
-                Err(left) => shortest = Some(shortest.map_or(left, |other| other.min(left))),
-            }
-        }
-        let Some(left) = shortest else {
-            return Err(Failure::unavailable(format_args!("{} is not served yet", self.service)));
+            let shorter =
+                |left| shortest = Some(shortest.map_or(left, |other: Duration| other.min(left)));
+            replica.admit().map_err(shorter).ok()
+        };
+        let picked = match replicas {
+            [only] => admit(only),
+            several => self.in_order(several, tried).into_iter().find_map(admit),
+        };
+        picked.ok_or_else(|| self.nobody(shortest))
+    }
+
+    fn in_order<'a>(
+        &self,
+        replicas: &'a [Arc<Replica>],
+        tried: &[&'a Replica],
+    ) -> Vec<&'a Replica> {
+        let start = self.turn.fetch_add(1, Ordering::Relaxed) % replicas.len().max(1);
+        let (before, from) = replicas.split_at_checked(start).unwrap_or_default();
+        let mut order: Vec<_> = from.iter().chain(before).map(|replica| &**replica).collect();
+        order.sort_by_cached_key(|replica| {
+            let again = tried.iter().any(|other| ptr::eq(*other, *replica));
+            (Reverse(replica.is_healthy()), again, replica.under_way())
+        });
+        order
+    }
+
+    fn nobody(&self, pause: Option<Duration>) -> Failure {
+        let Some(left) = pause else {
+            return Failure::unavailable(format_args!("{} is not served yet", self.service));
         };
         let detail = format!("{} has failed too often, and is given a pause", self.service);
         let failure = Failure::new(Code::Unavailable, "CIRCUIT_OPEN", detail);
-        Err(failure.retry_after(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)))
+        failure.retry_after(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
-
-    /// Sends a request to a replica, and reports to its breaker how it went. An answer that is a
-    /// failure is an error.
-    pub(crate) async fn send(
-        &self,
-        (replica, pass): (&Replica, Pass<'_>),
-        mut request: Request<Body>,
-        context: Context,
-        deadline: Instant,
-    ) -> Result<Response<Body>, Status> {
-        let answer = match &replica.way {
-            Way::Local(slot) => {
-                let Some(guard) = slot.get().cloned() else {
-                    return Err(status(Failure::unavailable("not served yet")));
-                };
-                context.establish(request.extensions_mut());
-                timeout_at(deadline, guard.answer(request)).await.map(Ok)
-            }
-            Way::Remote { endpoint, channel } => {
-                context.write(request.headers_mut(), &self.shared);
-                let channel = channel.get_or_init(|| endpoint.connect_lazy()).clone();
-                timeout_at(deadline, self.exchange(channel, request, deadline)).await
-            }
-        };
-        let answer = answer.unwrap_or_else(|_| Err(status(too_late()))).and_then(settle);
-        pass.report(matches!(&answer, Err(status) if is_passing(status)));
-        answer
-    }
-
-    /// A whole exchange over a channel, to the answer's last byte.
-    async fn exchange(
-        &self,
-        mut channel: Channel,
-        request: Request<Body>,
-        deadline: Instant,
-    ) -> Result<Response<Body>, Status> {
-        let lost = |error: &(dyn Error + 'static)| self.lost(error, deadline);
-        let ready = channel.ready().await.map_err(|error| lost(&error))?;
-        let response = ready.call(request).await.map_err(|error| lost(&error))?;
-        let (parts, body) = response.into_parts();
-        if parts.status.is_server_error() {
-            return Err(lost(&io::Error::other(parts.status.to_string())));
-        }
-        let body = body.collect().await.map_err(|error| lost(&error))?;
-        if let Some(failed) = body.trailers().and_then(Status::from_header_map)
-            && failed.code() != tonic::Code::Ok
-        {
-            return Err(failed);
-        }
-        Ok(Response::from_parts(parts, Body::new(body)))
-    }
-
-    /// The status of a call that got no answer: nobody knows what became of it.
-    fn lost(&self, error: &(dyn Error + 'static), deadline: Instant) -> Status {
-        let mut chain = iter::successors(Some(error), |&error| error.source());
-        let words: Vec<String> = chain.clone().map(ToString::to_string).collect();
-        tracing::debug!(service = self.service, error = words.join(": "), "call lost");
-        if chain.any(|error| error.is::<TimeoutExpired>()) || deadline <= Instant::now() {
-            return status(too_late());
-        }
-        status(Failure::unavailable(format_args!("{} can't be reached", self.service)))
-    }
-}
-
-/// Turns an answer that is a failure into an error. A peer's own stack may have run into the
-/// deadline before ours, and calls that cancelled.
-fn settle(response: Response<Body>) -> Result<Response<Body>, Status> {
-    match code_of(response.headers()) {
-        tonic::Code::Ok => Ok(response),
-        tonic::Code::Cancelled => Err(status(too_late())),
-        _ => match Status::from_header_map(response.headers()) {
-            Some(failed) => Err(failed),
-            None => Ok(response),
-        },
-    }
-}
-
-/// Whether the same call may succeed later or elsewhere.
-pub(crate) fn is_passing(status: &Status) -> bool {
-    matches!(status.code(), tonic::Code::Unavailable | tonic::Code::DeadlineExceeded)
-}
-
-fn endpoint(address: &str) -> Result<Endpoint, String> {
-    let endpoint = Endpoint::from_shared(address.to_owned()).map_err(|error| error.to_string())?;
-    let uri = endpoint.uri();
-    if uri.scheme_str() != Some("http") || uri.host().is_none_or(str::is_empty) {
-        return Err("must be http://host:port".to_owned());
-    }
-    Ok(endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .keep_alive_while_idle(true)
-        .http2_max_header_list_size(MAX_HEADER_LIST_BYTES))
 }

@@ -17,12 +17,14 @@ use crate::{
     context::timeout,
     failure,
     guard::too_late,
-    methods, status,
-    target::{Target, is_passing},
+    methods::{self, Method},
+    replica::{Lost, Replica, is_passing},
+    status,
+    target::Target,
 };
 
 /// How often an idempotent call is tried at most.
-const MAX_ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: usize = 3;
 /// The pause before the second attempt; doubled before each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
@@ -79,54 +81,77 @@ async fn call(
     }
     let answer = if deadline <= started {
         Err(status(too_late()))
-    } else if method.is_idempotent() {
-        repeat(&target, context, request, deadline).await
     } else {
-        once(&target, context, request, deadline).await
+        let replicas = target.replicas();
+        let call = Call { target: &target, replicas: &replicas, method, context, deadline };
+        if method.is_idempotent() || replicas.len() > 1 {
+            call.repeat(request).await
+        } else {
+            call.once(request).await
+        }
     };
     under_way.end(answer.as_ref().err().map_or(tonic::Code::Ok, Status::code));
     answer
 }
 
-async fn once(
-    target: &Target,
+/// A call on its way.
+struct Call<'a> {
+    target: &'a Target,
+    replicas: &'a [Arc<Replica>],
+    method: &'static Method,
     context: Context,
-    request: Request<Body>,
     deadline: Instant,
-) -> Result<Response<Body>, Status> {
-    let picked = target.pick().map_err(status)?;
-    target.send(picked, request, context, deadline).await
 }
 
-/// Tries again what failed for now, for as long as there is time and somebody to ask.
-async fn repeat(
-    target: &Target,
-    context: Context,
-    request: Request<Body>,
-    deadline: Instant,
-) -> Result<Response<Body>, Status> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
-    let mut attempt = 1;
-    let mut failed = None;
-    loop {
-        let picked = match target.pick() {
-            Ok(picked) => picked,
-            Err(nobody) => return Err(failed.unwrap_or_else(|| status(nobody))),
-        };
-        let again = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
-        let refused = match target.send(picked, again, context.clone(), deadline).await {
-            Err(refused) if is_passing(&refused) && attempt < MAX_ATTEMPTS => refused,
-            answer => return answer,
-        };
-        let asked = failure(&refused).retry_after_ms.map(Duration::from_millis);
-        let pause = target.shared.jittered(FIRST_PAUSE * 2_u32.pow(attempt - 1));
-        let pause = pause.max(asked.unwrap_or_default());
-        if deadline.saturating_duration_since(Instant::now()) <= pause {
-            return Err(refused);
+impl Call<'_> {
+    async fn once(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let picked = self.target.pick(self.replicas, &[]).map_err(status)?;
+        let answer = picked.send(self.target, request, self.context, (self.deadline, false)).await;
+        answer.map_err(|lost| lost.status)
+    }
+
+    /// Tries again what failed for now, for as long as there is time and somebody to ask. What may
+    /// have an effect only once is tried again only if no byte of it was sent.
+    async fn repeat(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let Self { target, replicas, method, ref context, deadline } = self;
+        let repeatable = method.is_idempotent();
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let mut tried = Vec::new();
+        let mut failed = None;
+        for attempt in 1.. {
+            let picked = match target.pick(replicas, &tried) {
+                Ok(picked) => picked,
+                Err(nobody) => return Err(failed.unwrap_or_else(|| status(nobody))),
+            };
+            if attempt > 1 {
+                target.shared.client.again(method);
+            }
+            tried.push(picked.replica);
+            let again = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
+            let sent = picked.send(target, again, context.clone(), (deadline, repeatable));
+            let Lost { status: refused, unsent } = match sent.await {
+                Ok(answer) => return Ok(answer),
+                Err(lost) => lost,
+            };
+            let elsewhere = unsent && attempt < replicas.len();
+            let anew = repeatable && is_passing(&refused) && attempt < MAX_ATTEMPTS;
+            let pause = if elsewhere { Duration::ZERO } else { self.pause(attempt, &refused) };
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !(elsewhere || anew) || left <= pause {
+                return Err(refused);
+            }
+            sleep(pause).await;
+            failed = Some(refused);
         }
-        sleep(pause).await;
-        failed = Some(refused);
-        attempt += 1;
+        Err(failed.unwrap_or_else(|| status(too_late())))
+    }
+
+    /// How long to wait after the given attempt has failed.
+    fn pause(&self, attempt: usize, refused: &Status) -> Duration {
+        let asked = failure(refused).retry_after_ms.map(Duration::from_millis);
+        let factor = 1 << attempt.saturating_sub(1).min(MAX_ATTEMPTS);
+        let pause = self.target.shared.jittered(FIRST_PAUSE * factor);
+        pause.max(asked.unwrap_or_default())
     }
 }

@@ -121,6 +121,7 @@ impl Stage {
             key: self.key.clone(),
             calls: &[("booking", &["event", "payment", "ticket"]), ("gateway", &["booking"])],
             remotes: BTreeMap::new(),
+            tls: None,
             deadline: Duration::from_secs(10),
             clock: self.clock.clone(),
         })

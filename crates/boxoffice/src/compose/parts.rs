@@ -78,6 +78,7 @@ impl Parts {
             key: bytes(&key),
             calls: CALLS,
             remotes: settings.remotes.clone(),
+            tls: None,
             deadline: Duration::from_millis(settings.process.call_deadline_ms),
             clock: clock.clone(),
         })?;

@@ -97,6 +97,7 @@ impl World {
             key: Secret::new(b"a key for tests".to_vec()),
             calls: CALLS,
             remotes: BTreeMap::new(),
+            tls: None,
             deadline: Duration::from_secs(10),
             clock: clock.clone(),
         });

@@ -58,6 +58,7 @@ async fn start(w: &World) -> Running {
         key: Secret::new(vec![7; 32]),
         calls: CALLS,
         remotes: Default::default(),
+        tls: None,
         deadline: PATIENCE,
         clock: w.clock.clone(),
     };

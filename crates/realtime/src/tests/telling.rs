@@ -158,6 +158,7 @@ async fn services_and_operators_send_and_nobody_else() {
         key: Secret::new(vec![7; 32]),
         calls: &[("booking-worker", &["realtime"])],
         remotes: BTreeMap::new(),
+        tls: None,
         deadline: Duration::from_secs(30),
         clock: world.clock.clone(),
     })

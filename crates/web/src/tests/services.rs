@@ -115,6 +115,7 @@ impl World {
             key: Secret::new(vec![7; 32]),
             calls: &[("gateway", &["event", "email-worker"])],
             remotes: BTreeMap::new(),
+            tls: None,
             deadline: Duration::from_secs(5),
             clock: clock.clone(),
         };

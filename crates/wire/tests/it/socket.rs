@@ -35,11 +35,12 @@ impl Clock for Shifted {
 /// A user service on a socket of its own.
 async fn served() -> (Arc<Script>, std::net::SocketAddr, CancellationToken, JoinSet<()>) {
     let script = Arc::new(Script::default());
-    let routes = mesh(settings(&[])).fill("user", routes(&script)).unwrap();
+    let mesh = mesh(settings(&[]));
+    let routes = mesh.fill("user", routes(&script)).unwrap();
     let (listener, address) = listener().await;
     let stop = CancellationToken::new();
     let mut servers = JoinSet::new();
-    let serving = wire::serve(listener, routes, stop.clone());
+    let serving = mesh.serve(listener, routes, stop.clone());
     servers.spawn(async move { serving.await.expect("a clean end") });
     (script, address, stop, servers)
 }
@@ -186,11 +187,11 @@ async fn a_restarted_server_is_found_again() {
     assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
 
     let script = Arc::new(Script::default());
-    let routes = self::mesh(settings(&[])).fill("user", routes(&script)).unwrap();
+    let home = self::mesh(settings(&[]));
+    let routes = home.fill("user", routes(&script)).unwrap();
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-    servers.spawn(
-        async move { wire::serve(listener, routes, CancellationToken::new()).await.unwrap() },
-    );
+    let serving = home.serve(listener, routes, CancellationToken::new());
+    servers.spawn(async move { serving.await.unwrap() });
     get(wire, "hello").await.expect("connected anew");
 }
 

@@ -144,7 +144,7 @@ impl World {
         let routes = home.fill("user", routes(&script)).unwrap();
         let (listener, address) = listener().await;
         let (stop, mut servers) = (CancellationToken::new(), JoinSet::new());
-        servers.spawn(wire::serve(listener, routes, stop.clone()));
+        servers.spawn(home.serve(listener, routes, stop.clone()));
         let mesh = mesh(settings(&[address]));
         let wire = mesh.wire("booking", "user").unwrap();
         Self { name: "remote", script, wire, meshes: [mesh, home], stop, servers }
@@ -194,6 +194,7 @@ pub(crate) fn settings(users: &[SocketAddr]) -> MeshSettings {
         key: Secret::new(vec![7; 32]),
         calls: CALLS,
         remotes: BTreeMap::from_iter(remotes),
+        tls: None,
         deadline: SOON,
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
     }

@@ -36,6 +36,7 @@ impl Stage {
             key: Secret::new(vec![2; 32]),
             calls: &[("booking", &["ticket"]), ("event", &["ticket"]), ("gateway", &["ticket"])],
             remotes: std::collections::BTreeMap::new(),
+            tls: None,
             deadline: Duration::from_secs(30),
             clock: clock.clone(),
         })

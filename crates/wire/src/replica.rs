@@ -1,0 +1,364 @@
+//! One place where a service may be answered: in this process, or behind a connection.
+
+use std::{
+    error::Error,
+    io, iter,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use kernel::Failure;
+use prometheus_client::metrics::gauge::Gauge;
+use rustls::pki_types::ServerName;
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
+use tonic::{
+    ConnectError, Status, TimeoutExpired,
+    body::Body,
+    transport::{Channel, Endpoint},
+};
+use tower::{Service, ServiceExt};
+
+use crate::{
+    Context,
+    breaker::{Breaker, Pass},
+    guard::{Guard, code_of, too_late},
+    health,
+    mesh::Shared,
+    socket::{Connector, Place},
+    status,
+    target::Target,
+};
+
+/// An idle connection is asked for a sign of life this often, so that a dead peer is noticed before
+/// a call needs it.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A failure's details travel in a header.
+const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+/// How TLS words a peer's refusal.
+const PEER_REFUSAL: &str = "received fatal alert";
+
+pub(crate) struct Replica {
+    way: Way,
+    pub(crate) breaker: Breaker,
+    under_way: AtomicUsize,
+}
+
+enum Way {
+    /// A server in this process, once it is there.
+    Local(OnceLock<Guard>),
+    /// Another process.
+    Remote(Box<Remote>),
+}
+
+/// A replica in another process.
+pub(crate) struct Remote {
+    /// What it is called in metrics and logs.
+    pub(crate) address: String,
+    /// Which of the configured addresses it belongs to.
+    pub(crate) of: usize,
+    endpoint: Endpoint,
+    connector: Connector,
+    /// Connected when it is first needed.
+    channel: OnceLock<Channel>,
+    /// Whether it would take calls when it was last asked; true until then.
+    healthy: AtomicBool,
+    shown: Gauge,
+    /// Told to those who wait for an answer that none will come soon.
+    hangs: Notify,
+}
+
+/// A configured address.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) text: String,
+    endpoint: Endpoint,
+    place: Place,
+}
+
+/// A replica with leave to make one call.
+pub(crate) struct Picked<'a> {
+    pub(crate) replica: &'a Replica,
+    pass: Pass<'a>,
+    _place: Queued<'a>,
+}
+
+/// Counts a call among those that have no answer yet.
+struct Queued<'a>(&'a AtomicUsize);
+
+/// A call without a good answer.
+pub(crate) struct Lost {
+    pub(crate) status: Status,
+    /// No byte of it has left this process.
+    pub(crate) unsent: bool,
+}
+
+impl From<Status> for Lost {
+    fn from(status: Status) -> Self {
+        Self { status, unsent: false }
+    }
+}
+
+impl Address {
+    /// Reads `text`: `http://host:port`, or `https://host:port` where the mesh has TLS.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn parse(text: &str, tls: bool) -> Result<Self, String> {
+        let endpoint = Endpoint::from_shared(text.to_owned()).map_err(|error| error.to_string())?;
+        let uri = endpoint.uri();
+        let wanted = if tls { "https" } else { "http" };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        match uri.scheme_str() {
+            _ if host.is_empty() => return Err(format!("must be {wanted}://host:port")),
+            Some(scheme) if scheme == wanted => {}
+            Some("http") => return Err("calls go by TLS here: must be https://host:port".into()),
+            Some("https") => return Err("needs certificates, and none are configured".into()),
+            _ => return Err(format!("must be {wanted}://host:port")),
+        }
+        let name = tls.then(|| ServerName::try_from(host.clone())).transpose();
+        let name = name.map_err(|error| error.to_string())?;
+        let endpoint = endpoint
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES);
+        let at = host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port));
+        let place = Place { host, port, at, name };
+        Ok(Self { text: text.to_owned(), endpoint, place })
+    }
+
+    /// The host and port to look up; none where the address is a number already.
+    pub(crate) fn name(&self) -> Option<(&str, u16)> {
+        let Place { host, port, at, .. } = &self.place;
+        at.is_none().then_some((host, *port))
+    }
+}
+
+impl Replica {
+    /// The service called `service`, in this process.
+    pub(crate) fn local(service: &str, shared: &Shared) -> Self {
+        let breaker = Breaker::new(shared.breaker_gauge(service, "local"));
+        Self { way: Way::Local(OnceLock::new()), breaker, under_way: AtomicUsize::new(0) }
+    }
+
+    /// The service called `service` at `address`, the `of`th of those configured; at this one of
+    /// its host's addresses, if one is given.
+    pub(crate) fn remote(
+        service: &str,
+        (of, address): (usize, &Address),
+        at: Option<SocketAddr>,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let text = match at {
+            Some(at) => format!("{} {at}", address.text),
+            None => address.text.clone(),
+        };
+        let mut place = address.place.clone();
+        place.at = at.or(place.at);
+        let shown = shared.health_gauge(service, &text);
+        shown.set(1);
+        let remote = Remote {
+            of,
+            endpoint: address.endpoint.clone(),
+            connector: Connector { place: Arc::new(place), shared: shared.clone() },
+            channel: OnceLock::new(),
+            healthy: AtomicBool::new(true),
+            shown,
+            hangs: Notify::new(),
+            address: text,
+        };
+        let breaker = Breaker::new(shared.breaker_gauge(service, &remote.address));
+        Self { way: Way::Remote(Box::new(remote)), breaker, under_way: AtomicUsize::new(0) }
+    }
+
+    /// Puts the server of this process in its place, if this is its place.
+    pub(crate) fn fill(&self, guard: &Guard) {
+        if let Way::Local(slot) = &self.way {
+            slot.get_or_init(|| guard.clone());
+        }
+    }
+
+    /// What there is only of a replica in another process.
+    pub(crate) const fn elsewhere(&self) -> Option<&Remote> {
+        match &self.way {
+            Way::Local(_) => None,
+            Way::Remote(remote) => Some(remote),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(&self.way, Way::Local(slot) if slot.get().is_none())
+    }
+
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.elsewhere().is_none_or(|remote| remote.healthy.load(Ordering::Relaxed))
+    }
+
+    /// How many calls to it have no answer yet.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Leave to make a call.
+    ///
+    /// # Errors
+    /// If its breaker is open: after how long to try again.
+    pub(crate) fn admit(&self) -> Result<Picked<'_>, Duration> {
+        let pass = self.breaker.admit()?;
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Ok(Picked { replica: self, pass, _place: Queued(&self.under_way) })
+    }
+}
+
+impl Remote {
+    pub(crate) fn channel(&self) -> Channel {
+        let connect = || self.endpoint.connect_with_connector_lazy(self.connector.clone());
+        self.channel.get_or_init(connect).clone()
+    }
+
+    /// Which of its host's addresses it has; none if it may be any.
+    pub(crate) fn at(&self) -> Option<SocketAddr> {
+        self.connector.place.at
+    }
+
+    /// Notes whether it takes calls, and answers whether that is news.
+    pub(crate) fn mark(&self, healthy: bool) -> bool {
+        self.shown.set(healthy.into());
+        self.healthy.swap(healthy, Ordering::Relaxed) != healthy
+    }
+
+    /// Sends those who wait for its answer elsewhere, if they can go there.
+    pub(crate) fn hangs(&self) {
+        self.hangs.notify_waiters();
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Picked<'_> {
+    /// Sends a request, and reports to the breaker how it went. An answer that is a failure is an
+    /// error. Who is `hasty` doesn't wait for a replica that hangs.
+    pub(crate) async fn send(
+        self,
+        target: &Target,
+        mut request: Request<Body>,
+        context: Context,
+        (deadline, hasty): (Instant, bool),
+    ) -> Result<Response<Body>, Lost> {
+        let service = &target.service;
+        let answer = match &self.replica.way {
+            Way::Local(slot) => {
+                let Some(guard) = slot.get().cloned() else {
+                    return Err(status(Failure::unavailable("not served yet")).into());
+                };
+                context.establish(request.extensions_mut());
+                timeout_at(deadline, guard.answer(request)).await.map(Ok)
+            }
+            Way::Remote(remote) => {
+                context.write(request.headers_mut(), &target.shared);
+                let hung = remote.hangs.notified();
+                let exchange = exchange(service, remote.channel(), request, deadline);
+                tokio::select! {
+                    biased;
+                    answer = timeout_at(deadline, exchange) => answer,
+                    () = hung, if hasty => {
+                        Ok(Err(status(Failure::unavailable(format_args!("{service} hangs"))).into()))
+                    }
+                }
+            }
+        };
+        let answer = answer.unwrap_or_else(|_| Err(status(too_late()).into())).and_then(settle);
+        if matches!(&answer, Err(lost) if lost.unsent) {
+            health::unreachable(target, self.replica);
+        }
+        self.pass.report(matches!(&answer, Err(lost) if is_passing(&lost.status)));
+        answer
+    }
+}
+
+/// A whole exchange over a channel, to the answer's last byte.
+async fn exchange(
+    service: &str,
+    mut channel: Channel,
+    request: Request<Body>,
+    deadline: Instant,
+) -> Result<Response<Body>, Lost> {
+    let lost = |error: &(dyn Error + 'static)| lost(service, error, deadline);
+    let ready = channel.ready().await.map_err(|error| lost(&error))?;
+    let response = ready.call(request).await.map_err(|error| lost(&error))?;
+    let (parts, body) = response.into_parts();
+    if parts.status.is_server_error() {
+        return Err(lost(&io::Error::other(parts.status.to_string())));
+    }
+    let body = body.collect().await.map_err(|error| lost(&error))?;
+    if let Some(failed) = body.trailers().and_then(Status::from_header_map)
+        && failed.code() != tonic::Code::Ok
+    {
+        return Err(failed.into());
+    }
+    Ok(Response::from_parts(parts, Body::new(body)))
+}
+
+/// A call that got no answer: unless there was no connection to send it over, nobody knows what
+/// became of it.
+fn lost(service: &str, error: &(dyn Error + 'static), deadline: Instant) -> Lost {
+    let chain = || iter::successors(Some(error), |&error| error.source());
+    let words: Vec<String> = chain().map(ToString::to_string).collect();
+    tracing::debug!(service, error = words.join(": "), "call lost");
+    let unsent = chain().any(|error| error.is::<ConnectError>());
+    let late = chain().any(|error| error.is::<TimeoutExpired>()) || deadline <= Instant::now();
+    let status = match tls_fault(chain()) {
+        _ if late => status(too_late()),
+        Some(fault) => {
+            let detail = format_args!("{service} can't be reached: tls: {fault}");
+            status(Failure::unavailable(detail))
+        }
+        None => status(Failure::unavailable(format_args!("{service} can't be reached"))),
+    };
+    Lost { status, unsent }
+}
+
+/// What TLS has against a connection, if that is what is wrong with it.
+fn tls_fault<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Option<String> {
+    let mut chain = chain.filter_map(|error| {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let fault = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let fault = fault.or_else(|| error.downcast_ref()).map(ToString::to_string);
+        // Once a connection is made, the protocol above keeps only the words.
+        fault.or_else(|| Some(error.to_string()).filter(|words| words.contains(PEER_REFUSAL)))
+    });
+    chain.next()
+}
+
+/// Turns an answer that is a failure into an error. A peer's own stack may have run into the
+/// deadline before ours, and calls that cancelled.
+fn settle(response: Response<Body>) -> Result<Response<Body>, Lost> {
+    match code_of(response.headers()) {
+        tonic::Code::Ok => Ok(response),
+        tonic::Code::Cancelled => Err(status(too_late()).into()),
+        _ => match Status::from_header_map(response.headers()) {
+            Some(failed) => Err(failed.into()),
+            None => Ok(response),
+        },
+    }
+}
+
+/// Whether the same call may succeed later or elsewhere.
+pub(crate) fn is_passing(status: &Status) -> bool {
+    matches!(status.code(), tonic::Code::Unavailable | tonic::Code::DeadlineExceeded)
+}
