@@ -20,7 +20,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use testkit::cluster::{Cluster, Options};
+use infra::{Postgres, PostgresOptions};
 use tokio_postgres::NoTls;
 
 use crate::{machine::Watch, processor::Meter};
@@ -98,7 +98,7 @@ fn main() -> Result<(), Failure> {
     // Before the runtime: it starts and ends processes, and waits for them.
     let cluster = match command {
         Some(Command::Memory(_)) => None,
-        _ => Some(Cluster::start_with(Options { fsync: true, ..Options::default() })?),
+        _ => Some(Postgres::start(&PostgresOptions::default())?),
     };
     let directory = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -120,7 +120,7 @@ fn main() -> Result<(), Failure> {
 /// Where things are.
 #[derive(Clone, Copy)]
 struct Bench<'a> {
-    cluster: Option<&'a Cluster>,
+    cluster: Option<&'a Postgres>,
     directory: &'a Path,
 }
 
@@ -173,8 +173,7 @@ impl Bench<'_> {
             return Ok(format!("sqlite:{}", self.directory.join(name).display()));
         }
         let cluster = self.cluster.ok_or("no postgresql was started")?;
-        let (server, _) = cluster.url.rsplit_once('/').ok_or("a url without a database")?;
-        Ok(format!("{server}/{name}"))
+        Ok(format!("{}/{name}", cluster.server_url()))
     }
 }
 

@@ -1,4 +1,5 @@
 //! Real servers: each starts, survives a crash with what it knew, and leaves nothing behind.
+#![expect(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

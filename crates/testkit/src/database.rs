@@ -10,10 +10,11 @@ use std::{
 };
 
 use db::{Db, Engine, Migrations, Settings};
+use infra::{Postgres, PostgresOptions};
 use tempfile::TempDir;
 use tokio_postgres::NoTls;
 
-use crate::cluster::Cluster;
+use crate::servers::named;
 
 /// Where the tests' schemas are. Opening it makes it.
 const DATABASE: &str = "boxoffice_test";
@@ -120,8 +121,8 @@ impl Drop for Schema {
 /// The cluster that all tests of this process share.
 struct Server {
     url: String,
-    /// Ends with the process, and the cluster with it.
-    _cluster: Option<Cluster>,
+    /// Ends with the process.
+    _own: Option<Postgres>,
     /// Drops schemas in a cluster that is not ours.
     janitor: Option<Mutex<mpsc::Sender<String>>>,
     made: AtomicU64,
@@ -135,23 +136,19 @@ impl Server {
         SERVER.get_or_init(Self::find_or_start)
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test process is configured by its environment, and named by the time it starts"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a test process is named by the time it starts")]
     fn find_or_start() -> Self {
-        let shared = std::env::var("BOXOFFICE_TEST_POSTGRES").ok().filter(|url| !url.is_empty());
-        let cluster = match shared {
-            Some(_) => None,
-            None => Some(Cluster::start().unwrap_or_else(|error| panic!("{error}"))),
-        };
+        let shared = named("BOXOFFICE_TEST_POSTGRES");
+        let options = PostgresOptions { fsync: false, ..PostgresOptions::default() };
+        let start = || Postgres::start(&options).unwrap_or_else(|error| panic!("{error}"));
+        let own = shared.is_none().then(start);
         let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let started = since_epoch.unwrap_or_default().as_micros();
         let janitor = shared.as_deref().map(|url| Mutex::new(start_janitor(url)));
-        let own = cluster.as_ref().map(|cluster| cluster.url.clone());
+        let own_url = own.as_ref().map(Postgres::url);
         Self {
-            url: shared.or(own).unwrap_or_default(),
-            _cluster: cluster,
+            url: shared.or(own_url).unwrap_or_default(),
+            _own: own,
             janitor,
             made: AtomicU64::new(0),
             tag: format!("{started:x}_{}", std::process::id()),

@@ -4,10 +4,10 @@
 use std::{path::Path, sync::Arc};
 
 use boxoffice::{Running, StartError, demo};
+use infra::{Postgres, PostgresOptions};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::cluster::{Cluster, Options};
 
 /// Passwords are hashed as fast as the algorithm lets, and nothing is logged.
 pub(crate) const QUICK: [(&str, &str); 3] =
@@ -17,7 +17,7 @@ pub(crate) const QUICK: [(&str, &str); 3] =
 pub(crate) struct System {
     directory: Arc<TempDir>,
     /// Where its databases are, if not in the directory.
-    cluster: Option<Cluster>,
+    postgres: Option<Postgres>,
     pub(crate) running: Running,
     people: Vec<(&'static str, &'static str, String)>,
 }
@@ -29,12 +29,12 @@ impl System {
 
     /// The same with its databases on a PostgreSQL server of its own.
     pub(crate) async fn start_on_postgres(values: &[(&str, &str)]) -> Self {
-        let options = Options { fsync: false, ..Options::default() };
-        let cluster = Cluster::start_with(options).unwrap_or_else(|error| panic!("{error}"));
-        let server = cluster.url.trim_end_matches("/postgres");
-        let values = [values, &[("boxoffice.database", server)]].concat();
+        let options = PostgresOptions { fsync: false, ..PostgresOptions::default() };
+        let postgres = Postgres::start(&options).unwrap_or_else(|error| panic!("{error}"));
+        let server = postgres.server_url();
+        let values = [values, &[("boxoffice.database", server.as_str())]].concat();
         let system = Self::start(&values).await;
-        Self { cluster: Some(cluster), ..system }
+        Self { postgres: Some(postgres), ..system }
     }
 
     async fn start_in(
@@ -45,12 +45,12 @@ impl System {
         let running = try_start(&directory.path().join("data"), values).await.unwrap();
         let new = running.new_accounts().iter();
         people.extend(new.map(|its| (its.title, its.email, its.password.expose().clone())));
-        Self { directory, cluster: None, running, people }
+        Self { directory, postgres: None, running, people }
     }
 
     /// Stops it, and starts another on its state.
     pub(crate) async fn restart(self) -> Self {
-        assert!(self.cluster.is_none(), "its settings are not kept");
+        assert!(self.postgres.is_none(), "its settings are not kept");
         self.running.stop().await;
         Self::start_in(self.directory, &[], self.people).await
     }
