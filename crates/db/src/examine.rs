@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use kernel::Timestamp;
 
-use crate::{Db, Engine, Error, Migrations, Tx};
+use crate::{Backend, Db, Engine, Error, Migrations, Tx};
 
 /// What was found of a database.
 #[derive(Debug, Clone)]
@@ -50,7 +50,17 @@ impl Db {
             applied.iter().filter(|name| !is_known.contains(name)).cloned().collect();
         unknown.sort();
         let due = known.iter().filter(|name| !applied.contains(*name)).cloned().collect();
-        Ok(Examination { server, clock, due, unknown, replica: None })
+        let replica = self.examine_replica().await;
+        Ok(Examination { server, clock, due, unknown, replica })
+    }
+}
+
+impl Db {
+    async fn examine_replica(&self) -> Option<Result<ReplicaState, Error>> {
+        match &self.0.backend {
+            Backend::Postgres(postgres) => postgres.examine_replica().await,
+            Backend::Sqlite(_) => None,
+        }
     }
 }
 

@@ -83,6 +83,15 @@ pub struct Settings {
     pub max_waiting: usize,
     /// After how long a statement is given up (PostgreSQL's `statement_timeout`), in milliseconds.
     pub statement_timeout_ms: u64,
+    /// After how long a wait for a lock is given up (PostgreSQL's `lock_timeout`), in milliseconds.
+    pub lock_timeout_ms: u64,
+    /// The same database on a streaming replica of PostgreSQL, which then answers [`Db::view`].
+    pub replica: Option<kernel::Secret<String>>,
+    /// Whether the urls lead to a pooler in transaction mode, such as PgBouncer, so that nothing
+    /// may be prepared or set for longer than a transaction.
+    pub transaction_pooling: bool,
+    /// PEM file of the certificates that PostgreSQL's certificate must be signed by.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Settings {
@@ -95,6 +104,10 @@ impl Settings {
             max_connections: 8,
             max_waiting: 16_384,
             statement_timeout_ms: 10_000,
+            lock_timeout_ms: 5_000,
+            replica: None,
+            transaction_pooling: false,
+            ca_file: None,
         }
     }
 }
@@ -203,6 +216,27 @@ impl Db {
             Backend::Postgres(postgres) => {
                 let _under_way = self.0.tasks.token();
                 postgres.transact(Mode::Read, &body).await
+            }
+            Backend::Sqlite(sqlite) => sqlite.read(&self.0.tasks, body).await,
+        }
+    }
+
+    /// As [`Db::read`], for what only answers people: a replica may serve it, if there is one. It
+    /// sees all that anybody had committed before the call, in whatever process.
+    ///
+    /// # Errors
+    /// What `body` returned, or why the database could not be read.
+    pub async fn view<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + Sync + 'static,
+    {
+        self.admit()?;
+        match &self.0.backend {
+            Backend::Postgres(postgres) => {
+                let _under_way = self.0.tasks.token();
+                postgres.view(&body).await
             }
             Backend::Sqlite(sqlite) => sqlite.read(&self.0.tasks, body).await,
         }

@@ -2,34 +2,35 @@
 
 mod codec;
 mod fault;
+mod fence;
 mod migrations;
+mod replica;
+mod server;
+mod text;
+mod tls;
 mod tx;
+mod unnamed;
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::PoolError;
 use futures_util::FutureExt as _;
-use tokio_postgres::{Config, NoTls, error::SqlState};
+use tokio_postgres::error::SqlState;
 
 pub(crate) use self::tx::PgTx;
-use crate::{Body, Error, Settings, Tx, stats::Counters, tx::Inner};
+use self::{
+    replica::Replica,
+    server::{Address, CONNECT_TIMEOUT, Server},
+};
+use crate::{Body, Error, ReplicaState, Settings, Tx, stats::Counters, tx::Inner};
 
 /// How often a transaction that lost against another is run in all.
 const MAX_TRIES: u32 = 8;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// After how long a server that no longer answers the network counts as gone.
-const DEAD_PEER_TIMEOUT: Duration = Duration::from_secs(30);
-/// A body awaits nothing but its transaction, so this only ever ends a session whose process hangs.
-const IDLE_IN_TRANSACTION_MS: u64 = 60_000;
-const MAX_CREATE_TRIES: u32 = 20;
-/// Plans are kept with their connection. One made while a table was small would read all of it ever
-/// after, however large it has grown; so an index is used wherever there is one. Statements without
-/// any then look expensive, and must not be compiled for that.
-const PLANNING: &str = "-c enable_seqscan=off -c jit=off";
 
 #[derive(Clone)]
 pub(crate) struct Postgres {
-    pool: Pool,
+    primary: Server,
+    replica: Option<Replica>,
     counters: Arc<Counters>,
 }
 
@@ -40,65 +41,32 @@ pub(crate) enum Mode {
     Read,
 }
 
-impl Mode {
-    fn begin(self) -> &'static str {
-        match self {
-            Self::Write => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
-            Self::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-        }
-    }
-}
-
 impl Postgres {
     pub(crate) async fn open(settings: &Settings, counters: Arc<Counters>) -> Result<Self, Error> {
-        // The parser's own text may quote the password.
-        let not_understood = "the postgres url can't be understood";
-        let mut config: Config = settings
-            .url
-            .expose()
-            .parse()
-            .map_err(|_| Error::Unavailable(not_understood.to_owned()))?;
-        let timeout_ms = settings.statement_timeout_ms;
-        let options = format!(
-            "{} -c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} \
-             -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS} {PLANNING}",
-            config.get_options().unwrap_or_default()
-        );
-        config.options(options.trim_start());
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
+        let address = Address::read(&settings.url, settings).await?;
+        let wait = Duration::from_millis(settings.statement_timeout_ms);
+        let primary = address.server(settings.max_connections, wait, 2 * CONNECT_TIMEOUT)?;
+        if settings.create && settings.transaction_pooling {
+            // A pooler that was asked for a database in vain lets everyone wait for a while, so it
+            // is asked for this one only once it is there. It need not know of `postgres` at all.
+            let _unknown = address.create_database().await;
         }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(DEAD_PEER_TIMEOUT).keepalives_idle(DEAD_PEER_TIMEOUT);
-        }
-        let manager = Manager::from_config(
-            config.clone(),
-            NoTls,
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        let pool = Pool::builder(manager)
-            .max_size(settings.max_connections.max(1))
-            .wait_timeout(Some(Duration::from_millis(timeout_ms)))
-            .create_timeout(Some(2 * CONNECT_TIMEOUT))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| Error::Unavailable(error.to_string()))?;
-        let postgres = Self { pool, counters };
-        match postgres.pool.get().await {
+        match primary.pool.get().await {
             Ok(_) => {}
-            Err(deadpool_postgres::PoolError::Backend(error))
-                if settings.create && is_missing_database(&error) =>
-            {
-                create_database(config).await?;
-                drop(postgres.connection().await?);
+            Err(PoolError::Backend(error)) if settings.create && is_missing_database(&error) => {
+                address.create_database().await?;
+                drop(primary.connection().await?);
             }
             Err(error) => return Err(fault::no_connection(&error)),
         }
-        Ok(postgres)
-    }
-
-    async fn connection(&self) -> Result<Object, Error> {
-        self.pool.get().await.map_err(|error| fault::no_connection(&error))
+        let replica = match &settings.replica {
+            Some(url) => {
+                let replica = Address::read(url, settings).await?;
+                Some(Replica::start(&replica, &address, settings.max_connections)?)
+            }
+            None => None,
+        };
+        Ok(Self { primary, replica, counters })
     }
 
     /// Runs `body` in a transaction of `mode`, again after a conflict. To be called in a task of
@@ -113,15 +81,60 @@ impl Postgres {
             if attempt > 0 {
                 self.back_off(attempt).await;
             }
-            let mut tx = Tx(Inner::Postgres(PgTx::new(self.connection().await?, mode)));
-            let run = AssertUnwindSafe(async { body(&mut tx).await }).catch_unwind();
-            let result = run.await.unwrap_or_else(|_| Err(Error::panicked().into()));
+            let client = self.primary.connection().await?;
+            let session = Arc::clone(&self.primary.session);
+            let mut tx = Tx(Inner::Postgres(PgTx::new(client, session, mode)));
+            let result = run(&mut tx, body).await;
             let Inner::Postgres(tx) = &mut tx.0 else { continue };
             if let Some(result) = self.end(tx, mode, result).await {
                 return result;
             }
         }
         Err(Error::Conflict.into())
+    }
+
+    /// As [`Postgres::transact`] for a read, on the replica if that is up to it.
+    pub(crate) async fn view<T, E, F>(&self, body: &F) -> Result<T, E>
+    where
+        T: Send,
+        E: From<Error> + Send,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Sync,
+    {
+        if let Some(replica) = &self.replica {
+            if let Some(result) = self.view_on(replica, body).await {
+                self.counters.replica_reads.add(1);
+                return result;
+            }
+            self.counters.replica_fallbacks.add(1);
+        }
+        self.transact(Mode::Read, body).await
+    }
+
+    /// Nothing if the replica could not answer.
+    async fn view_on<T, E, F>(&self, replica: &Replica, body: &F) -> Option<Result<T, E>>
+    where
+        T: Send,
+        E: From<Error> + Send,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Sync,
+    {
+        let mut tx = Tx(Inner::Postgres(replica.begin().await?));
+        let result = run(&mut tx, body).await;
+        match tx.failure() {
+            Some(Error::Unavailable(_)) => return replica.failed(),
+            // The primary has removed what was being read, and the replica followed.
+            Some(Error::Conflict) => return None,
+            _ => replica.answered(),
+        }
+        let Inner::Postgres(tx) = &mut tx.0 else { return None };
+        self.end(tx, Mode::Read, result).await
+    }
+
+    /// How the replica is, if there is one.
+    pub(crate) async fn examine_replica(&self) -> Option<Result<ReplicaState, Error>> {
+        match &self.replica {
+            Some(replica) => Some(replica.examine().await),
+            None => None,
+        }
     }
 
     /// Commits or rolls back; nothing if the transaction lost against another and is to be run
@@ -172,37 +185,22 @@ impl Postgres {
     }
 
     pub(crate) fn close(&self) {
-        self.pool.close();
+        self.primary.pool.close();
+        if let Some(replica) = &self.replica {
+            replica.close();
+        }
     }
+}
+
+async fn run<T, E, F>(tx: &mut Tx, body: &F) -> Result<T, E>
+where
+    E: From<Error>,
+    F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E>,
+{
+    let run = AssertUnwindSafe(async { body(tx).await }).catch_unwind();
+    run.await.unwrap_or_else(|_| Err(Error::panicked().into()))
 }
 
 fn is_missing_database(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::INVALID_CATALOG_NAME)
-}
-
-/// Creates the database that `config` names. Two processes may try at once.
-async fn create_database(mut config: Config) -> Result<(), Error> {
-    let name = config.get_dbname().or_else(|| config.get_user()).unwrap_or_default().to_owned();
-    config.dbname("postgres");
-    let (client, connection) = config.connect(NoTls).await.map_err(|e| fault::error(&e))?;
-    let create = async move {
-        let statement = format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""));
-        for _ in 0..MAX_CREATE_TRIES {
-            let error = match client.batch_execute(&statement).await {
-                Ok(()) => return Ok(()),
-                Err(error) => error,
-            };
-            match error.code() {
-                // Somebody else was faster; the second is what a race in the catalog looks like.
-                Some(&SqlState::DUPLICATE_DATABASE | &SqlState::UNIQUE_VIOLATION) => return Ok(()),
-                // Somebody else is copying the template right now.
-                Some(&SqlState::OBJECT_IN_USE) => tokio::time::sleep(CONNECT_TIMEOUT / 50).await,
-                _ => return Err(fault::error(&error)),
-            }
-        }
-        Err(Error::Unavailable("the database can't be created: template in use".to_owned()))
-    };
-    // The connection ends when the client inside `create` is dropped.
-    let (created, _ended) = futures_util::future::join(create, connection).await;
-    created
 }

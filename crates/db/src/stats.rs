@@ -17,6 +17,10 @@ pub struct Stats {
     pub statements: u64,
     /// Transactions run again after a conflict.
     pub retries: u64,
+    /// Reads that a replica answered; counted in `reads`, too.
+    pub replica_reads: u64,
+    /// Reads that a replica was there for and the primary answered.
+    pub replica_fallbacks: u64,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +31,8 @@ pub(crate) struct Counters {
     pub(crate) reads: Counter,
     pub(crate) statements: Counter,
     pub(crate) retries: Counter,
+    pub(crate) replica_reads: Counter,
+    pub(crate) replica_fallbacks: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +58,8 @@ impl Counters {
             reads: self.reads.get(),
             statements: self.statements.get(),
             retries: self.retries.get(),
+            replica_reads: self.replica_reads.get(),
+            replica_fallbacks: self.replica_fallbacks.get(),
         }
     }
 }

@@ -4,9 +4,10 @@ use std::error::Error as StdError;
 
 use bytes::{BufMut, BytesMut};
 use kernel::Timestamp;
-use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
+use tokio_postgres::types::{Format, FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
 
+use super::unnamed;
 use crate::{Value, row::Cell};
 
 type Fault = Box<dyn StdError + Sync + Send>;
@@ -18,6 +19,10 @@ impl ToSql for Value {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Fault> {
         if let Kind::Domain(inner) = ty.kind() {
             return self.to_sql(inner, out);
+        }
+        if *ty == Type::UNKNOWN && *self != Self::Null {
+            unnamed::put(self, out);
+            return Ok(IsNull::No);
         }
         match self {
             Self::Null => return Ok(IsNull::Yes),
@@ -41,6 +46,10 @@ impl ToSql for Value {
 
     fn accepts(_: &Type) -> bool {
         true // `to_sql` says what does not fit, with both types' names
+    }
+
+    fn encode_format(&self, ty: &Type) -> Format {
+        if *ty == Type::UNKNOWN { Format::Text } else { Format::Binary }
     }
 
     to_sql_checked!();
@@ -78,7 +87,7 @@ fn put_bool(&value: &bool, ty: &Type, out: &mut BytesMut) -> Result<(), Fault> {
 
 fn put_text(text: &str, ty: &Type, out: &mut BytesMut) -> Result<(), Fault> {
     match *ty {
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON => {}
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::JSON => {}
         Type::JSONB => out.put_u8(1),
         _ if matches!(ty.kind(), Kind::Enum(_)) => {}
         _ => return Err(mismatch("text", ty)),

@@ -27,7 +27,7 @@ fn refusal(error: &DbError) -> Error {
         let constraint = error.constraint().unwrap_or_default().to_owned();
         return Error::Unique { constraint };
     }
-    if is_conflict(code) || is_stale_plan(error) {
+    if is_conflict(code) || is_stale_plan(error) || is_recovery(error) {
         return Error::Conflict;
     }
     if matches!(*code, SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE) {
@@ -44,6 +44,11 @@ fn refusal(error: &DbError) -> Error {
 
 fn is_conflict(code: &SqlState) -> bool {
     matches!(*code, SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED)
+}
+
+/// A replica's replay needed what was being read.
+fn is_recovery(error: &DbError) -> bool {
+    *error.code() == SqlState::QUERY_CANCELED && error.message().contains("conflict with recovery")
 }
 
 /// A statement prepared before the schema changed, or forgotten by the server. Prepared anew, it

@@ -2,14 +2,15 @@
 
 use std::{path::Path, sync::Arc};
 
-use kernel::Secret;
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_cert_signed_by_trust_anchor,
     },
-    crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
+    crypto::{
+        WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    },
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},
     server::ParsedCertificate,
 };
@@ -25,22 +26,6 @@ enum Check {
     /// That one of the roots signed it.
     Issuer,
     IssuerAndName,
-}
-
-/// Takes `sslmode` out of a url, since tokio-postgres does not know all of its words.
-pub(super) fn split_mode(url: &Secret<String>) -> (Secret<String>, Option<&str>) {
-    let text = url.expose();
-    // What comes before the first `@` is a name and a password, which may hold anything.
-    let host = text.find('@').unwrap_or(0);
-    let Some(mark) = text.get(host..).and_then(|rest| rest.find('?')) else {
-        return (url.clone(), None);
-    };
-    let (address, query) = text.split_at(host + mark);
-    let query = query.trim_start_matches('?');
-    let mode = query.split('&').find_map(|pair| pair.strip_prefix("sslmode="));
-    let rest: Vec<_> = query.split('&').filter(|pair| !pair.starts_with("sslmode=")).collect();
-    let mark = if rest.concat().is_empty() { "" } else { "?" };
-    (Secret::new(format!("{address}{mark}{}", rest.join("&"))), mode)
 }
 
 /// How to connect under `sslmode`, with the roots in `ca_file`.
@@ -161,22 +146,6 @@ impl ServerCertVerifier for Lenient {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sslmode_is_taken_out_of_the_url_and_nothing_else() {
-        let split = |url: &str| {
-            let url = Secret::new(url.to_owned());
-            let (rest, mode) = split_mode(&url);
-            (rest.expose().clone(), mode.map(str::to_owned))
-        };
-        let plain = "postgres://me:a?sslmode=b@host/db";
-        assert_eq!(split(plain), (plain.to_owned(), None), "that is a password");
-        let full = "postgres://me@host/db?a=1&sslmode=verify-full&b=2";
-        let rest = "postgres://me@host/db?a=1&b=2";
-        assert_eq!(split(full), (rest.to_owned(), Some("verify-full".to_owned())));
-        let only = split("postgres://host/db?sslmode=disable");
-        assert_eq!(only, ("postgres://host/db".to_owned(), Some("disable".to_owned())));
-    }
 
     #[test]
     fn roots_that_were_given_are_used_and_missing_ones_missed() {

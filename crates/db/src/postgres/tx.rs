@@ -1,28 +1,67 @@
 //! A transaction on one connection: `BEGIN` travels with the first statement, a read's end is not
 //! waited for.
 
+use std::sync::Arc;
+
 use deadpool_postgres::{Manager, Object, Pool};
 use futures_util::{
-    FutureExt as _, TryStreamExt as _,
-    future::{join, try_join_all},
+    FutureExt as _, TryFutureExt as _,
+    future::{join, try_join_all, try_join3},
 };
-use tokio_postgres::Client;
+use tokio::time::timeout;
+use tokio_postgres::{Client, Error as PgError};
 
-use super::{Mode, fault};
-use crate::{Error, Row, Value, row::Columns};
+use super::{
+    Mode, fault,
+    fence::{self, Position},
+    server::Session,
+    text::Text,
+};
+use crate::{Error, Row, Value};
 
 pub(crate) struct PgTx {
-    client: Object,
-    mode: Mode,
-    /// Whether `BEGIN` was sent and no end was.
-    open: bool,
+    /// Given up once the server no longer answers.
+    client: Option<Object>,
+    session: Arc<Session>,
+    start: Start,
     failed: Option<Error>,
     pub(super) statements: u64,
 }
 
+/// How the transaction begins.
+struct Start {
+    mode: Mode,
+    /// How far a replica must be by then.
+    fence: Option<Position>,
+    /// Whether `BEGIN` was sent and no end was.
+    open: bool,
+}
+
+/// Why a statement has no result.
+enum Fault {
+    Postgres(PgError),
+    /// No answer for longer than any may take.
+    Silent,
+    /// The server is no replica, or not as far as the fence.
+    Behind,
+}
+
+impl From<PgError> for Fault {
+    fn from(error: PgError) -> Self {
+        Self::Postgres(error)
+    }
+}
+
 impl PgTx {
-    pub(super) fn new(client: Object, mode: Mode) -> Self {
-        Self { client, mode, open: false, failed: None, statements: 0 }
+    pub(super) fn new(client: Object, session: Arc<Session>, mode: Mode) -> Self {
+        let start = Start { mode, fence: None, open: false };
+        Self { client: Some(client), session, start, failed: None, statements: 0 }
+    }
+
+    /// On a replica, and only once it has replayed up to `fence`.
+    pub(super) fn behind(mut self, fence: Position) -> Self {
+        self.start.fence = Some(fence);
+        self
     }
 
     pub(crate) fn failure(&self) -> Option<&Error> {
@@ -36,12 +75,13 @@ impl PgTx {
     ) -> Result<u64, Error> {
         self.admit(1)?;
         let result = async {
-            let statement = self.client.prepare_cached(sql).await?;
-            let begin = begin(&mut self.open, self.mode);
-            after(&self.client, begin, self.client.execute_raw(&statement, params)).await
+            let client = self.client.as_ref().ok_or(Fault::Silent)?;
+            let text = Text::of(sql, client, &self.session).await?;
+            let ahead = self.start.ahead(client, &self.session).await?;
+            after(client, ahead, text.execute(client, params)).await
         };
-        let result = result.await;
-        self.note(result)
+        let result = timeout(self.session.patience, result).await;
+        self.note(result.unwrap_or(Err(Fault::Silent)))
     }
 
     pub(crate) async fn execute_many(
@@ -51,14 +91,15 @@ impl PgTx {
     ) -> Result<u64, Error> {
         self.admit(rows.len())?;
         let result = async {
-            let statement = self.client.prepare_cached(sql).await?;
-            let begin = begin(&mut self.open, self.mode);
+            let client = self.client.as_ref().ok_or(Fault::Silent)?;
+            let text = Text::of(sql, client, &self.session).await?;
+            let ahead = self.start.ahead(client, &self.session).await?;
             // All are sent before the first answer is awaited, in order.
-            let all = rows.iter().map(|params| self.client.execute_raw(&statement, params));
-            after(&self.client, begin, try_join_all(all)).await
+            let all = rows.iter().map(|params| text.execute(client, params));
+            after(client, ahead, try_join_all(all)).await
         };
-        let result = result.await;
-        Ok(self.note(result)?.into_iter().sum())
+        let result = timeout(self.session.patience, result).await;
+        Ok(self.note(result.unwrap_or(Err(Fault::Silent)))?.into_iter().sum())
     }
 
     pub(crate) async fn query(
@@ -68,16 +109,13 @@ impl PgTx {
     ) -> Result<Vec<Row>, Error> {
         self.admit(1)?;
         let result = async {
-            let statement = self.client.prepare_cached(sql).await?;
-            let begin = begin(&mut self.open, self.mode);
-            let rows = async {
-                let rows = self.client.query_raw(&statement, params).await?;
-                rows.map_ok(|row| Row(Columns::Postgres(row))).try_collect().await
-            };
-            after(&self.client, begin, rows).await
+            let client = self.client.as_ref().ok_or(Fault::Silent)?;
+            let text = Text::of(sql, client, &self.session).await?;
+            let ahead = self.start.ahead(client, &self.session).await?;
+            after(client, ahead, text.query(client, params)).await
         };
-        let result = result.await;
-        self.note(result)
+        let result = timeout(self.session.patience, result).await;
+        self.note(result.unwrap_or(Err(Fault::Silent)))
     }
 
     /// Makes the transaction durable. Gives the error of a statement that failed, if one did:
@@ -87,23 +125,36 @@ impl PgTx {
             self.rollback().await;
             return Err(error);
         }
-        if !self.open {
+        if !self.start.open {
             return Ok(());
         }
-        if self.mode == Mode::Read {
+        if self.start.mode == Mode::Read {
             self.send_rollback();
             return Ok(());
         }
-        let result = self.client.batch_execute("COMMIT").await;
+        let result = self.control("COMMIT").await;
         // The server is out of the transaction also if it refused, and without a server there is
         // none.
-        self.open = false;
-        result.map_err(|error| fault::error(&error))
+        self.start.open = false;
+        result.map_err(|error| match error {
+            Error::Unavailable(text) => {
+                Error::Unavailable(format!("the commit's outcome is unknown: {text}"))
+            }
+            error => error,
+        })
     }
 
     pub(super) async fn rollback(&mut self) {
-        if self.open && self.client.batch_execute("ROLLBACK").await.is_ok() {
-            self.open = false;
+        if self.start.open && self.control("ROLLBACK").await.is_ok() {
+            self.start.open = false;
+        }
+    }
+
+    async fn control(&mut self, sql: &'static str) -> Result<(), Error> {
+        let Some(client) = &self.client else { return Err(silent()) };
+        match timeout(self.session.patience, client.batch_execute(sql)).await {
+            Ok(result) => result.map_err(|error| fault::error(&error)),
+            Err(_) => Err(self.give_up()),
         }
     }
 
@@ -116,47 +167,101 @@ impl PgTx {
         Ok(())
     }
 
-    fn note<T>(&mut self, result: Result<T, tokio_postgres::Error>) -> Result<T, Error> {
-        result.map_err(|error| {
-            if error.as_db_error().is_some_and(fault::is_stale_plan) {
-                forget_plans(&self.client);
+    fn note<T>(&mut self, result: Result<T, Fault>) -> Result<T, Error> {
+        let error = match result {
+            Ok(value) => return Ok(value),
+            Err(Fault::Silent) => self.give_up(),
+            Err(Fault::Behind) => Error::Unavailable("the replica is not up to date".to_owned()),
+            Err(Fault::Postgres(error)) => {
+                if error.as_db_error().is_some_and(fault::is_stale_plan)
+                    && let Some(client) = &self.client
+                {
+                    forget_plans(client);
+                }
+                fault::error(&error)
             }
-            let error = fault::error(&error);
-            self.failed = Some(error.clone());
-            error
-        })
+        };
+        self.failed = Some(error.clone());
+        Err(error)
+    }
+
+    /// Ends the connection, whatever is under way on it.
+    fn give_up(&mut self) -> Error {
+        drop(self.client.take().map(Object::take));
+        self.start.open = false;
+        silent()
     }
 
     /// The message leaves with the first poll; its answer comes before that of any later statement.
     fn send_rollback(&mut self) {
-        self.open = false;
-        let _unawaited = self.client.batch_execute("ROLLBACK").now_or_never();
+        self.start.open = false;
+        if let Some(client) = &self.client {
+            let _unawaited = client.batch_execute("ROLLBACK").now_or_never();
+        }
     }
 }
 
 impl Drop for PgTx {
     fn drop(&mut self) {
-        if self.open {
+        if self.start.open {
             self.send_rollback();
         }
     }
 }
 
-/// The text that opens the transaction, the first time.
-fn begin(open: &mut bool, mode: Mode) -> Option<&'static str> {
-    (!std::mem::replace(open, true)).then(|| mode.begin())
+/// What travels ahead of the first statement, in the same round trip.
+struct Ahead<'a> {
+    guard: Option<(Text, Position)>,
+    begin: &'a str,
 }
 
-/// Runs `statement`, with `begin` sent ahead in the same round trip.
+impl Start {
+    /// What opens the transaction, the first time.
+    async fn ahead<'a>(
+        &mut self,
+        client: &Object,
+        session: &'a Session,
+    ) -> Result<Option<Ahead<'a>>, PgError> {
+        if self.open {
+            return Ok(None);
+        }
+        let guard = match self.fence {
+            Some(fence) => Some((Text::of(fence::GUARD, client, session).await?, fence)),
+            None => None,
+        };
+        self.open = true;
+        Ok(Some(Ahead { guard, begin: session.begin(self.mode) }))
+    }
+}
+
+/// Runs `statement`, with what is to be sent ahead of it.
 async fn after<T>(
     client: &Client,
-    begin: Option<&'static str>,
-    statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, tokio_postgres::Error> {
-    let Some(begin) = begin else { return statement.await };
-    let (begun, result) = join(client.batch_execute(begin), statement).await;
-    begun?;
-    result
+    ahead: Option<Ahead<'_>>,
+    statement: impl Future<Output = Result<T, PgError>>,
+) -> Result<T, Fault> {
+    let Some(Ahead { guard, begin }) = ahead else { return Ok(statement.await?) };
+    let begin = client.batch_execute(begin);
+    let Some((guard, fence)) = guard else {
+        let (begun, result) = join(begin, statement).await;
+        begun?;
+        return Ok(result?);
+    };
+    // The snapshot is taken after the guard has looked, so it holds all that the guard saw.
+    let guard = async {
+        match timeout(fence::PATIENCE, fence::passed(&guard, client, fence)).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(Fault::Behind),
+            Ok(Err(error)) => Err(Fault::Postgres(error)),
+            Err(_) => Err(Fault::Silent),
+        }
+    };
+    let all = try_join3(guard, begin.map_err(Fault::from), statement.map_err(Fault::from));
+    all.await.map(|((), (), result)| result)
+}
+
+fn silent() -> Error {
+    Error::Unavailable("the server does not answer".to_owned())
 }
 
 /// The other connections' statements are as old as this one's.
