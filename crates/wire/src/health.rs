@@ -4,6 +4,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use futures_util::future::{join, join_all};
+use kernel::Failure;
 use tokio::{
     net::lookup_host,
     time::{sleep, timeout},
@@ -26,6 +27,7 @@ const HEALTH_DEADLINE: Duration = Duration::from_millis(1_500);
 /// The longest pause between two look-ups of a host name, and how long one may take.
 const LOOKUP_PERIOD: Duration = Duration::from_secs(10);
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(5);
+const HANGS: &str = "no answer in time";
 
 /// Looks after the replicas of `target`, for ever.
 pub(crate) async fn watch(target: &Target) {
@@ -65,26 +67,54 @@ async fn check_all(target: &Target) {
     }
 }
 
-/// Asks a replica how it is; the answer is that replica, if it hangs.
+/// Asks a replica how it is, and notes it; the answer is that replica, if it hangs.
 async fn check<'a>(
     target: &Target,
     replica: &'a Arc<Replica>,
     contract: &str,
 ) -> Option<&'a Remote> {
     let remote = replica.elsewhere()?;
+    let answer = ask(remote, contract).await;
+    let ill = match &answer {
+        Some(Ok(())) => None,
+        Some(Err(ill)) => Some(ill.as_str()),
+        None => Some(HANGS),
+    };
+    note(target, replica, ill);
+    answer.is_none().then_some(remote)
+}
+
+/// How a replica says that it is, or why it can't be told; nothing if it hangs.
+async fn ask(remote: &Remote, contract: &str) -> Option<Result<(), String>> {
     let mut client = HealthClient::new(remote.channel());
     let question = HealthCheckRequest { service: contract.to_owned() };
-    let answer = timeout(HEALTH_DEADLINE, client.check(question)).await;
-    let ill = match answer.as_ref().map(|answer| answer.as_ref().map(Response::get_ref)) {
-        Ok(Ok(answer)) if answer.status() == ServingStatus::Serving => None,
+    let answer = timeout(HEALTH_DEADLINE, client.check(question)).await.ok()?;
+    Some(match answer.as_ref().map(Response::get_ref) {
+        Ok(answer) if answer.status() == ServingStatus::Serving => Ok(()),
         // A server without the health service; that it answers must do.
-        Ok(Err(status)) if status.code() == Code::Unimplemented => None,
-        Ok(Ok(answer)) => Some(answer.status().as_str_name().to_owned()),
-        Ok(Err(status)) => Some(status.message().to_owned()),
-        Err(_) => Some("no answer in time".to_owned()),
-    };
-    note(target, replica, ill.as_deref());
-    answer.is_err().then_some(remote)
+        Err(status) if status.code() == Code::Unimplemented => Ok(()),
+        Ok(answer) => Err(answer.status().as_str_name().to_owned()),
+        Err(status) => Err(status.message().to_owned()),
+    })
+}
+
+/// How each replica of `target` is, asked now; host names are looked up first.
+pub(crate) async fn ask_all(target: &Target) -> Vec<(String, Result<(), Failure>)> {
+    for (of, address) in target.addresses.iter().enumerate() {
+        let Some((host, port)) = address.name() else { continue };
+        match timeout(LOOKUP_DEADLINE, lookup_host((host, port))).await {
+            Ok(Ok(found)) => target.found(of, found.collect()),
+            Ok(Err(error)) => return vec![(host.to_owned(), Err(Failure::unavailable(error)))],
+            Err(_) => return vec![(host.to_owned(), Err(Failure::unavailable(HANGS)))],
+        }
+    }
+    let contract = methods::grpc_services(&target.service).first().copied().unwrap_or_default();
+    let replicas = target.replicas();
+    let answers = replicas.iter().filter_map(|replica| replica.elsewhere()).map(async |remote| {
+        let answer = ask(remote, contract).await.unwrap_or_else(|| Err(HANGS.to_owned()));
+        (remote.address.to_string(), answer.map_err(Failure::unavailable))
+    });
+    join_all(answers).await
 }
 
 /// Notes that a replica is well, or why it is not.

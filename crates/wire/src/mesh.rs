@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::{FutureExt, join_all};
-use kernel::{Clock, Secret};
+use kernel::{Clock, Failure, Secret};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
@@ -173,7 +173,7 @@ impl Mesh {
         if !callees.any(|(_, callees)| callees.contains(&to)) {
             return Err(MeshError::NotListed { from: from.to_owned(), to: to.to_owned() });
         }
-        let target = self.0.target(to);
+        let target = self.target(to);
         target.want();
         Ok(Wire::new(target, Context::service(from)))
     }
@@ -207,7 +207,7 @@ impl Mesh {
         reporters.push((service, reporter));
         drop(reporters);
         let guard = Guard::new(service, routes, self.0.shared.clone(), MAX_UNDER_WAY);
-        self.0.target(service).fill(&guard);
+        self.target(service).fill(&guard);
         Ok(listener.into_axum_router().fallback_service(guard))
     }
 
@@ -232,12 +232,22 @@ impl Mesh {
         let mesh = self.clone();
         async move {
             let _watching = mesh.0.shared.watching();
-            let remotes = mesh.0.remotes();
+            let remotes = mesh.remotes();
             let all = join_all(remotes.iter().map(|target| health::watch(target)));
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = all => {}
             }
+        }
+    }
+
+    /// How each replica of a service that runs elsewhere is, by its own words, asked now; empty if
+    /// the service runs in this process.
+    pub async fn health_of(&self, service: &str) -> Vec<(String, Result<(), Failure>)> {
+        let remotes = self.remotes();
+        match remotes.iter().find(|target| target.service == service) {
+            Some(target) => health::ask_all(target).await,
+            None => Vec::new(),
         }
     }
 
@@ -287,21 +297,19 @@ impl Mesh {
         );
         shared.client.register_retries(registry);
     }
-}
 
-impl Inner {
-    fn target(&self, service: &str) -> Arc<Target> {
-        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn target(&self, service: &str) -> Arc<Target> {
+        let mut targets = self.0.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(target) = targets.get(service) {
             return target.clone();
         }
-        let target = Arc::new(Target::local(service, self.shared.clone()));
+        let target = Arc::new(Target::local(service, self.0.shared.clone()));
         targets.insert(service.to_owned(), target.clone());
         target
     }
 
     fn remotes(&self) -> Vec<Arc<Target>> {
-        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let targets = self.0.targets.lock().unwrap_or_else(PoisonError::into_inner);
         targets.values().filter(|target| !target.addresses.is_empty()).cloned().collect()
     }
 }

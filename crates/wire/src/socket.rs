@@ -110,7 +110,7 @@ pub(crate) async fn accept(
     tcp.set_nodelay(true)?;
     let stream = match identity {
         None => {
-            timeout(HANDSHAKE, tcp.readable()).await??;
+            timeout(HANDSHAKE, tcp.peek(&mut [0])).await??;
             Stream::Plain(tcp)
         }
         Some(identity) => Stream::Tls(Box::new(timeout(HANDSHAKE, shake(tcp, &identity)).await??)),

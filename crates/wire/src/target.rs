@@ -178,3 +178,85 @@ impl Target {
         failure.retry_after(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kernel::{Secret, SystemClock};
+    use prometheus_client::{encoding::text::encode, registry::Registry};
+
+    use super::*;
+    use crate::{Mesh, MeshSettings};
+
+    fn mesh(addresses: &[&str]) -> Mesh {
+        let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
+        let settings = MeshSettings {
+            key: Secret::new(vec![7; 32]),
+            calls: &[],
+            remotes: [("user".to_owned(), addresses)].into(),
+            tls: None,
+            deadline: Duration::from_secs(10),
+            clock: Arc::new(SystemClock),
+        };
+        Mesh::new(settings).unwrap()
+    }
+
+    fn names(replicas: &Replicas) -> Vec<String> {
+        let remotes = replicas.iter().filter_map(|replica| replica.elsewhere());
+        remotes.map(|remote| remote.address.clone()).collect()
+    }
+
+    #[test]
+    fn what_a_host_name_stands_for_may_change() {
+        let mesh = mesh(&["http://10.0.0.9:1", "http://users:1"]);
+        let target = mesh.target("user");
+        assert_eq!(names(&target.replicas()), ["http://10.0.0.9:1", "http://users:1"]);
+        assert_eq!(target.addresses[0].name(), None, "there is nothing to look up");
+        assert_eq!(target.addresses[1].name(), Some(("users", 1)));
+
+        let at = |last: u8| SocketAddr::from(([10, 0, 0, last], 1));
+        target.found(1, vec![at(2), at(1), at(2)]);
+        let first = target.replicas();
+        let (one, two) = ("http://users:1 10.0.0.1:1", "http://users:1 10.0.0.2:1");
+        assert_eq!(names(&first), ["http://10.0.0.9:1", one, two]);
+        target.found(1, Vec::new());
+        assert_eq!(names(&target.replicas()).len(), 3, "what was last known is kept");
+
+        target.found(1, vec![at(3), at(2)]);
+        let second = target.replicas();
+        assert_eq!(names(&second), ["http://10.0.0.9:1", two, "http://users:1 10.0.0.3:1"]);
+        assert!(Arc::ptr_eq(&first[2], &second[1]), "with its connection and its past");
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        mesh.register(&mut registry);
+        encode(&mut text, &registry).unwrap();
+        assert!(text.contains(two) && !text.contains(one), "{text}");
+    }
+
+    #[test]
+    fn the_well_come_first_then_the_untried_then_those_with_least_to_do() {
+        let mesh = mesh(&["http://10.0.0.1:1", "http://10.0.0.2:1", "http://10.0.0.3:1"]);
+        let target = mesh.target("user");
+        let replicas = target.replicas();
+        let place = |picked: &Picked<'_>| {
+            replicas.iter().position(|replica| ptr::eq(&**replica, picked.replica)).unwrap()
+        };
+        let mut under_way: Vec<_> =
+            (0..6).map(|_| target.pick(&replicas, &[]).unwrap_or_else(|_| panic!())).collect();
+        let mut places: Vec<_> = under_way.iter().map(&place).collect();
+        places.sort_unstable();
+        assert_eq!(places, [0, 0, 1, 1, 2, 2]);
+        under_way.retain(|picked| place(picked) != 1);
+        let next = || place(&target.pick(&replicas, &[]).unwrap_or_else(|_| panic!()));
+        assert_eq!([next(), next(), next()], [1, 1, 1], "nothing to do");
+
+        let pick = |tried: &[&Replica]| {
+            let picked = target.pick(&replicas, tried);
+            place(&picked.unwrap_or_else(|failure| panic!("{failure:?}")))
+        };
+        assert_ne!(pick(&[&replicas[1]]), 1, "not the same again");
+        let ill = |at: usize| replicas[at].elsewhere().unwrap().mark(false);
+        assert!(ill(0) && ill(2) && !ill(0));
+        assert_eq!(pick(&[&replicas[1]]), 1, "better than one that is ill");
+        assert!(ill(1));
+        assert_ne!(pick(&[&replicas[1]]), 1, "when all are ill, all may be asked");
+    }
+}

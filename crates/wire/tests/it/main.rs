@@ -2,8 +2,16 @@
 //! only one of them has.
 
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod parity;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod socket;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod world;

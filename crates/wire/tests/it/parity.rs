@@ -26,7 +26,7 @@ fn buyer() -> Caller {
 
 #[tokio::test]
 async fn the_context_arrives_as_it_was_sent() {
-    for world in World::both().await {
+    for world in World::all().await {
         let name = world.name;
         let deadline = Instant::now() + SOON / 2;
         let sent = Context::new(buyer(), "req-1").traced(TRACEPARENT).within(deadline);
@@ -60,7 +60,7 @@ async fn every_failure_arrives_with_its_details() {
         Unauthenticated, Unavailable,
     };
     let codes = [Invalid, Unauthenticated, Forbidden, NotFound, Conflict, Stale, Exhausted];
-    for world in World::both().await {
+    for world in World::all().await {
         let name = world.name;
         for code in codes.into_iter().chain([Unavailable, Deadline]) {
             let failure = Failure::new(code, "SOLD_OUT", "nö, not: any\nmore")
@@ -80,7 +80,7 @@ async fn every_failure_arrives_with_its_details() {
 
 #[tokio::test]
 async fn a_deadline_ends_the_call_at_both_ends() {
-    for world in World::both().await {
+    for world in World::all().await {
         let name = world.name;
         let started = Instant::now();
         let context = Context::new(buyer(), "").within(started + Duration::from_millis(50));
@@ -101,7 +101,7 @@ async fn a_deadline_ends_the_call_at_both_ends() {
 
 #[tokio::test]
 async fn a_handler_is_dropped_when_its_caller_leaves() {
-    for world in World::both().await {
+    for world in World::all().await {
         let wire = world.wire.clone();
         let mut call = Box::pin(get(wire, "hang"));
         let begun = world.script.entered.passed(1);
@@ -116,7 +116,7 @@ async fn a_handler_is_dropped_when_its_caller_leaves() {
 
 #[tokio::test]
 async fn a_panic_is_an_internal_failure_and_the_server_lives() {
-    for world in World::both().await {
+    for world in World::all().await {
         let name = world.name;
         let status = world.update("panic").await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::Internal, "{name}");
@@ -127,7 +127,7 @@ async fn a_panic_is_an_internal_failure_and_the_server_lives() {
 
 #[tokio::test]
 async fn only_what_is_idempotent_and_failed_for_now_is_tried_again() {
-    for world in World::both().await {
+    for world in World::all().await {
         let name = world.name;
         for failure in [Failure::unavailable("busy"), Failure::new(Code::Deadline, "LATE", "late")]
         {
@@ -155,7 +155,7 @@ async fn only_what_is_idempotent_and_failed_for_now_is_tried_again() {
 
 #[tokio::test]
 async fn the_breaker_opens_and_recovers() {
-    for world in World::both().await {
+    for world in World::all().await {
         let name = world.name;
         world.answers(Failure::unavailable("down"), u32::MAX);
         let opened = async {
@@ -204,7 +204,7 @@ async fn too_many_calls_at_once_are_refused_at_once() {
 
 #[tokio::test]
 async fn calls_are_counted_on_both_sides_by_their_code() {
-    for world in World::both().await {
+    for world in World::all().await {
         world.get("hello").await.unwrap();
         world.answers(Failure::not_found("profile"), 0);
         world.get("fail").await.unwrap_err();

@@ -1,14 +1,22 @@
 //! What only a mesh's edge has: the call graph, empty slots, strangers, health, reflection,
 //! replicas, the stop.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use futures_util::stream;
-use kernel::{Caller, Clock, Code, Secret, SystemClock, Timestamp};
-use tokio::{task::JoinSet, time::timeout};
+use kernel::{Caller, Clock, Code, Role, Secret, SystemClock, Timestamp};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
-    Request,
+    Request, Response, Status, async_trait,
+    service::Routes,
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
@@ -16,9 +24,14 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
+use tower::Service;
 use wire::{
-    Context, MeshError, MeshSettings,
-    pb::user::v1::{GetProfileRequest, user_service_client::UserServiceClient},
+    Context, MeshError, MeshSettings, Wire,
+    pb::user::v1::{
+        GetProfileRequest, Profile, UpdateProfileRequest,
+        user_service_client::UserServiceClient,
+        user_service_server::{UserService, UserServiceServer},
+    },
 };
 
 use crate::world::{SOON, Script, World, get, listener, mesh, routes, settings};
@@ -34,8 +47,15 @@ impl Clock for Shifted {
 
 /// A user service on a socket of its own.
 async fn served() -> (Arc<Script>, std::net::SocketAddr, CancellationToken, JoinSet<()>) {
+    served_at(0).await
+}
+
+/// The same, with a clock that differs by so many seconds.
+async fn served_at(
+    shift: i64,
+) -> (Arc<Script>, std::net::SocketAddr, CancellationToken, JoinSet<()>) {
     let script = Arc::new(Script::default());
-    let mesh = mesh(settings(&[]));
+    let mesh = mesh(MeshSettings { clock: Arc::new(Shifted(shift)), ..settings(&[]) });
     let routes = mesh.fill("user", routes(&script)).unwrap();
     let (listener, address) = listener().await;
     let stop = CancellationToken::new();
@@ -101,7 +121,7 @@ async fn who_can_t_prove_who_they_are_is_refused() {
         assert_eq!(status.unwrap_err().code(), tonic::Code::Unauthenticated, "{forged:?}");
 
         // A wire says who calls, whatever was put on the request before.
-        for world in World::both().await {
+        for world in World::all().await {
             let ours = Caller::Service("booking".into());
             for caller in [ours, Caller::Anonymous] {
                 let mut request = Request::new(GetProfileRequest::default());
@@ -119,6 +139,112 @@ async fn who_can_t_prove_who_they_are_is_refused() {
     let seen = script.seen.lock().unwrap().take().unwrap();
     assert_eq!(seen.caller, Caller::Anonymous, "a stranger who claims nothing is nobody");
     assert!(!seen.correlation_id.is_empty() && seen.deadline.is_some());
+}
+
+#[tokio::test]
+async fn a_signed_caller_can_be_neither_changed_nor_used_later() {
+    let (script, address, _stop, _servers) = served().await;
+    let (_, later, _later_stop, _later_servers) = served_at(125).await;
+    let id = "018f0000-0000-7000-8000-000000000001".parse().unwrap();
+    let role = Role::Individual;
+    let buyer = Caller::Account { id, role, organization: None, session: None };
+    let wire = mesh(settings(&[address])).wire("booking", "user").unwrap();
+    get(wire.with(&Context::new(buyer.clone(), "")), "hello").await.unwrap();
+    let signed = script.signed.lock().unwrap().take().expect("it came signed");
+    assert_eq!(script.seen.lock().unwrap().take().unwrap().caller, buyer);
+
+    let ask = async |address, header: &str| {
+        let mut request = Request::new(GetProfileRequest::default());
+        request.metadata_mut().insert("x-boxoffice-caller", header.parse().unwrap());
+        let answer = UserServiceClient::new(channel(address).await).get_profile(request).await;
+        answer.map(drop).map_err(|status| status.code())
+    };
+    let signed = signed.to_str().unwrap();
+    let (line, seal) = signed.split_once('.').unwrap();
+    let line = String::from_utf8(BASE64.decode(line).unwrap()).unwrap();
+    assert_eq!(ask(address, signed).await, Ok(()), "it is what is checked");
+    assert!(line.contains(" individual "), "{line}");
+    for changed in [
+        line.replace(" individual ", " administrator "),
+        line.replace("7000", "7001"),
+        line.split_once(" account").unwrap().0.to_owned() + " service booking",
+    ] {
+        let forged = format!("{}.{seal}", BASE64.encode(&changed));
+        let answer = ask(address, &forged).await;
+        assert_eq!(answer, Err(tonic::Code::Unauthenticated), "{changed}");
+    }
+    let answer = ask(later, signed).await;
+    assert_eq!(answer, Err(tonic::Code::Unauthenticated), "two minutes later");
+}
+
+/// Hands a call on to the next service.
+struct Relay(Wire);
+
+#[async_trait]
+impl UserService for Relay {
+    async fn get_profile(
+        &self,
+        request: Request<GetProfileRequest>,
+    ) -> Result<Response<Profile>, Status> {
+        let wire = self.0.with(&Context::of(&request));
+        UserServiceClient::new(wire).get_profile(request.into_inner()).await
+    }
+
+    async fn update_profile(
+        &self,
+        _: Request<UpdateProfileRequest>,
+    ) -> Result<Response<Profile>, Status> {
+        Err(Status::unimplemented("a relay"))
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_holds_over_two_hops_of_the_network() {
+    let (script, address, _stop, mut servers) = served().await;
+    let middle = mesh(settings(&[address]));
+    let relay = UserServiceServer::new(Relay(middle.wire("booking", "user").unwrap()));
+    let routes = middle.fill("booking", Routes::new(relay)).unwrap();
+    let (listener, address) = listener().await;
+    let serving = middle.serve(listener, routes, CancellationToken::new());
+    servers.spawn(async move { serving.await.unwrap() });
+    let remotes = [("booking".to_owned(), vec![format!("http://{address}")])].into();
+    let wire = mesh(MeshSettings { remotes, ..settings(&[]) }).wire("gateway", "booking").unwrap();
+
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let context = Context::service("gateway").within(deadline);
+    get(wire.with(&context), "hello").await.unwrap();
+    let seen = script.seen.lock().unwrap().take().unwrap();
+    assert_eq!(seen.caller, Caller::Service("gateway".into()), "on whose behalf it is");
+    let seen = seen.deadline.unwrap();
+    let drift = seen.saturating_duration_since(deadline);
+    assert!(drift < Duration::from_millis(500), "not five seconds more for each hop: {drift:?}");
+    assert!(deadline.saturating_duration_since(seen) < Duration::from_millis(500));
+
+    let started = Instant::now();
+    let context = Context::service("gateway").within(started + Duration::from_millis(300));
+    let status = timeout(SOON, get(wire.with(&context), "hang")).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), tonic::Code::DeadlineExceeded, "{status:?}");
+    script.left.passed(1).await;
+    assert!(started.elapsed() < Duration::from_secs(4), "the last hop ended with the first");
+}
+
+#[tokio::test]
+async fn what_comes_too_late_is_not_begun() {
+    let script = Arc::new(Script::default());
+    let mut router = mesh(settings(&[])).fill("user", routes(&script)).unwrap();
+    let mut ask = async |timeout: &str| {
+        let request = http::Request::post("/boxoffice.user.v1.UserService/GetProfile")
+            .header("content-type", "application/grpc")
+            .header("grpc-timeout", timeout)
+            .body(axum::body::Body::from(vec![0; 5]));
+        let answer = router.call(request.unwrap()).await.unwrap();
+        let status = tonic::Status::from_header_map(answer.headers());
+        status.map_or(tonic::Code::Ok, |status| status.code())
+    };
+    assert_eq!(ask("0u").await, tonic::Code::DeadlineExceeded);
+    assert_eq!(script.calls.load(SeqCst), 0);
+    assert_eq!(ask("9S").await, tonic::Code::Ok);
+    assert_eq!(script.calls.load(SeqCst), 1);
 }
 
 #[tokio::test]

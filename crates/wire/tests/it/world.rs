@@ -14,9 +14,11 @@ use std::{
 use kernel::{Clock, Failure, Secret, SystemClock};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status, async_trait, service::Routes};
+use tonic::{
+    Request, Response, Status, async_trait, metadata::AsciiMetadataValue, service::Routes,
+};
 use wire::{
-    Context, Mesh, MeshSettings, Wire,
+    Context, Mesh, MeshSettings, Tls, Wire,
     pb::user::v1::{
         GetProfileRequest, Profile, UpdateProfileRequest,
         user_service_client::UserServiceClient,
@@ -24,7 +26,10 @@ use wire::{
     },
 };
 
-pub(crate) const CALLS: &[(&str, &[&str])] = &[("booking", &["user"])];
+use crate::authority::Authority;
+
+pub(crate) const CALLS: &[(&str, &[&str])] =
+    &[("booking", &["user"]), ("gateway", &["booking", "user"])];
 /// Bounds what should happen at once; reached only when it doesn't happen at all.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
@@ -33,6 +38,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct Script {
     pub(crate) calls: AtomicU32,
     pub(crate) seen: Mutex<Option<Context>>,
+    /// The caller as it came over the socket.
+    pub(crate) signed: Mutex<Option<AsciiMetadataValue>>,
     /// Answered by `fail`, and by `flaky` as often as `flaws` says.
     pub(crate) failure: Mutex<Option<Failure>>,
     pub(crate) flaws: AtomicU32,
@@ -103,6 +110,8 @@ impl UserService for Actor {
         &self,
         request: Request<GetProfileRequest>,
     ) -> Result<Response<Profile>, Status> {
+        let signed = request.metadata().get("x-boxoffice-caller").cloned();
+        *self.0.signed.lock().unwrap() = signed;
         self.play(&request.get_ref().account_id, Context::of(&request)).await
     }
 
@@ -119,6 +128,8 @@ pub(crate) struct World {
     pub(crate) name: &'static str,
     pub(crate) script: Arc<Script>,
     pub(crate) wire: Wire,
+    /// Where the service listens; nowhere if it is local.
+    pub(crate) address: Option<SocketAddr>,
     /// The caller's mesh, and the service's.
     pub(crate) meshes: [Mesh; 2],
     pub(crate) stop: CancellationToken,
@@ -126,9 +137,9 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Both ways to the same service.
-    pub(crate) async fn both() -> [Self; 2] {
-        [Self::local(), Self::remote().await]
+    /// All ways to the same service.
+    pub(crate) async fn all() -> [Self; 3] {
+        [Self::local(), Self::remote().await, Self::secured().await]
     }
 
     pub(crate) fn local() -> Self {
@@ -136,10 +147,27 @@ impl World {
         drop(mesh.fill("user", routes(&script)).unwrap());
         let wire = mesh.wire("booking", "user").unwrap();
         let (stop, servers) = (CancellationToken::new(), JoinSet::new());
-        Self { name: "local", script, wire, meshes: [mesh.clone(), mesh], stop, servers }
+        Self {
+            name: "local",
+            script,
+            wire,
+            address: None,
+            meshes: [mesh.clone(), mesh],
+            stop,
+            servers,
+        }
     }
 
     pub(crate) async fn remote() -> Self {
+        Self::over("remote", settings).await
+    }
+
+    pub(crate) async fn secured() -> Self {
+        let authority = Authority::new("ours");
+        Self::over("tls", |users| secured(users, authority.issue())).await
+    }
+
+    async fn over(name: &'static str, settings: impl Fn(&[SocketAddr]) -> MeshSettings) -> Self {
         let (home, script) = (mesh(settings(&[])), Arc::new(Script::default()));
         let routes = home.fill("user", routes(&script)).unwrap();
         let (listener, address) = listener().await;
@@ -147,7 +175,7 @@ impl World {
         servers.spawn(home.serve(listener, routes, stop.clone()));
         let mesh = mesh(settings(&[address]));
         let wire = mesh.wire("booking", "user").unwrap();
-        Self { name: "remote", script, wire, meshes: [mesh, home], stop, servers }
+        Self { name, script, wire, address: Some(address), meshes: [mesh, home], stop, servers }
     }
 
     /// Calls an idempotent method.
@@ -157,9 +185,7 @@ impl World {
 
     /// Calls a method that is not idempotent.
     pub(crate) async fn update(&self, act: &str) -> Result<Profile, Status> {
-        let request = UpdateProfileRequest { account_id: act.to_owned(), ..Default::default() };
-        let answer = UserServiceClient::new(self.wire.clone()).update_profile(request).await;
-        answer.map(Response::into_inner)
+        update(self.wire.clone(), act).await
     }
 
     /// What the service has seen of its last call.
@@ -183,6 +209,11 @@ pub(crate) async fn get(wire: Wire, act: &str) -> Result<Profile, Status> {
     UserServiceClient::new(wire).get_profile(request).await.map(Response::into_inner)
 }
 
+pub(crate) async fn update(wire: Wire, act: &str) -> Result<Profile, Status> {
+    let request = UpdateProfileRequest { account_id: act.to_owned(), ..Default::default() };
+    UserServiceClient::new(wire).update_profile(request).await.map(Response::into_inner)
+}
+
 pub(crate) fn routes(script: &Arc<Script>) -> Routes {
     Routes::new(UserServiceServer::new(Actor(script.clone())))
 }
@@ -198,6 +229,15 @@ pub(crate) fn settings(users: &[SocketAddr]) -> MeshSettings {
         deadline: SOON,
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
     }
+}
+
+/// The same, with these certificates.
+pub(crate) fn secured(users: &[SocketAddr], tls: Tls) -> MeshSettings {
+    let mut settings = settings(users);
+    for address in settings.remotes.values_mut().flatten() {
+        *address = address.replace("http://", "https://");
+    }
+    MeshSettings { tls: Some(tls), ..settings }
 }
 
 pub(crate) fn mesh(settings: MeshSettings) -> Mesh {
