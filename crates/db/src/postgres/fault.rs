@@ -3,7 +3,7 @@
 use std::{error::Error as _, io};
 
 use deadpool_postgres::PoolError;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::Error;
 
@@ -32,6 +32,10 @@ fn refusal(error: &DbError) -> Error {
     }
     if matches!(*code, SqlState::QUERY_CANCELED | SqlState::LOCK_NOT_AVAILABLE) {
         return Error::Timeout;
+    }
+    // Of the server's; a pooler gives the same code to all of its own, which are fatal.
+    if *code == SqlState::PROTOCOL_VIOLATION && error.parsed_severity() == Some(Severity::Error) {
+        return Error::Statement(text());
     }
     match code.code().get(..2) {
         Some("23") => Error::Constraint(error.message().to_owned()),

@@ -4,10 +4,11 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use db::{Db, Engine, Error};
-use testkit::{SeededIds, databases};
+use testkit::SeededIds;
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_postgres::NoTls;
 
+use crate::engines::databases;
 use crate::transactions::{TABLES, count, insert};
 
 const CALLERS: i64 = 800;

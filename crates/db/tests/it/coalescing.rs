@@ -10,9 +10,9 @@ use std::{
 
 use db::{Coalescer, CoalescerSettings, Db, Error, Tx};
 use futures_util::future::{join_all, poll_fn};
-use testkit::databases;
 use tokio::task::JoinSet;
 
+use crate::engines::databases;
 use crate::transactions::{TABLES, count};
 
 const SETTINGS: CoalescerSettings =

@@ -1,9 +1,9 @@
 //! Migrations: once each, in order, unchanged, and by several processes at once.
 
-use db::{Db, Engine, Error, Migration, Migrations, Settings};
+use db::{Db, Error, Migration, Migrations};
 use futures_util::future::join_all;
-use testkit::{databases, fresh_postgres_url};
 
+use crate::engines::databases;
 use crate::transactions::count;
 
 const FIRST: Migration = Migration {
@@ -61,13 +61,9 @@ async fn each_is_applied_once_and_refused_once_changed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_processes_may_open_create_and_migrate_at_once() {
     for test in databases(&[]).await {
-        // A database that nobody has made yet.
-        let url = match test.db.engine() {
-            Engine::Postgres => fresh_postgres_url(),
-            Engine::Sqlite => format!("{}_fresh", test.url()),
-        };
+        let settings = test.unmade();
         let process = async || {
-            let db = Db::open(&Settings::new(url.as_str())).await?;
+            let db = Db::open(&settings).await?;
             db.migrate(&[&set("a", &BOTH)]).await?;
             Ok::<_, Error>(db)
         };

@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use db::{Db, Engine, Error, Migration, Migrations, Settings, Sql};
-use testkit::databases;
 use tokio::{sync::Barrier, task::JoinSet};
+
+use crate::engines::databases;
 
 pub(crate) static TABLES: Migrations = Migrations {
     owner: "test",
@@ -179,15 +180,15 @@ async fn a_read_is_a_snapshot_that_writes_nothing() {
             .await;
         assert!(matches!(refused, Err(Error::Statement(_))), "{engine}: {refused:?}");
 
-        let url = test.url().to_owned();
+        let settings = test.settings.clone();
         let read = db.read::<_, Error, _>(move |tx| {
-            let url = url.clone();
+            let settings = settings.clone();
             Box::pin(async move {
                 let sum = "select cast(sum(n) as bigint) from counters";
                 let before: i64 = tx.query_one(sum, &[]).await?.get(0)?;
                 // A body must await nothing else; a test may block to let time pass outside.
                 std::thread::scope(|scope| {
-                    let write = scope.spawn(|| add_one(&url));
+                    let write = scope.spawn(|| add_one(&settings));
                     write.join().expect("written");
                 });
                 let after: i64 = tx.query_one(sum, &[]).await?.get(0)?;
@@ -201,10 +202,10 @@ async fn a_read_is_a_snapshot_that_writes_nothing() {
 }
 
 /// On a thread and a runtime of its own, as the caller's is blocked meanwhile.
-fn add_one(url: &str) {
+fn add_one(settings: &Settings) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
-        let db = Db::open(&Settings::new(url)).await.expect("open");
+        let db = Db::open(settings).await.expect("open");
         let sql = "update counters set n = n + 1 where id = 1";
         let written =
             db.write::<_, Error, _>(move |tx| Box::pin(async move { tx.execute(sql, &[]).await }));

@@ -3,7 +3,9 @@
 use db::{Error, Migration, Migrations, Sql, Value};
 use kernel::{BookingId, Timestamp};
 use serde_json::json;
-use testkit::{SeededIds, databases};
+use testkit::SeededIds;
+
+use crate::engines::databases;
 
 static TABLES: Migrations = Migrations {
     owner: "types",
