@@ -7,6 +7,7 @@ mod limits;
 mod locks;
 mod memory;
 mod queue;
+mod redis;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,12 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use kernel::{Clock, Failure};
 
+use crate::Tasks;
 pub use channels::{Received, Subscription};
 use memory::Memory;
 pub use queue::{Head, Item, Place, Queue, Settled};
+use redis::Redis;
+pub use redis::RedisSettings;
 
 /// The key-value parts of one deployment. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +31,7 @@ pub struct Kv(Arc<Backend>);
 /// Where the parts are.
 enum Backend {
     Memory(Memory),
+    Redis(Redis),
 }
 
 /// A lock that is held. Give its fence to the database with each write that it guards.
@@ -69,6 +74,27 @@ impl Kv {
         Ok(Self(Arc::new(Backend::Memory(Memory::open(db, clock).await?))))
     }
 
+    /// The parts in a Redis that processes share, which has to be 7 or later, to keep an
+    /// append-only file, and to evict nothing. One task of `tasks` holds the subscriptions; they end
+    /// when `tasks` is stopped.
+    ///
+    /// # Errors
+    /// `REDIS_UNFIT` if it could lose places of the waiting queue; or it can't be reached.
+    pub async fn redis(settings: &RedisSettings, tasks: &Tasks) -> Result<Self, Failure> {
+        Ok(Self(Arc::new(Backend::Redis(Redis::open(settings, tasks).await?))))
+    }
+
+    /// Whether the store answers.
+    ///
+    /// # Errors
+    /// If it can't be reached within two seconds.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        match &*self.0 {
+            Backend::Memory(_) => Ok(()),
+            Backend::Redis(redis) => redis.ping().await,
+        }
+    }
+
     /// The cached value of `key`, or what `load` answers, which is then cached for `ttl`. Callers
     /// that meet share one load.
     ///
@@ -81,6 +107,7 @@ impl Kv {
     {
         match &*self.0 {
             Backend::Memory(memory) => memory.cache.cached(key, ttl, load).await,
+            Backend::Redis(redis) => redis.cache.cached(key, ttl, load).await,
         }
     }
 
@@ -91,6 +118,7 @@ impl Kv {
     pub async fn forget(&self, key: &str) -> Result<(), Failure> {
         match &*self.0 {
             Backend::Memory(memory) => memory.cache.forget(key).await,
+            Backend::Redis(redis) => redis.cache.forget(key).await?,
         }
         Ok(())
     }
@@ -102,6 +130,7 @@ impl Kv {
     pub async fn lock(&self, name: &str, ttl: Duration) -> Result<Option<Lock>, Failure> {
         match &*self.0 {
             Backend::Memory(memory) => Ok(memory.locks.lock(name, ttl)),
+            Backend::Redis(redis) => redis.locks.lock(name, ttl).await,
         }
     }
 
@@ -112,6 +141,7 @@ impl Kv {
     pub async fn renew(&self, lock: &Lock, ttl: Duration) -> Result<bool, Failure> {
         match &*self.0 {
             Backend::Memory(memory) => Ok(memory.locks.renew(lock, ttl)),
+            Backend::Redis(redis) => redis.locks.renew(lock, ttl).await,
         }
     }
 
@@ -122,6 +152,7 @@ impl Kv {
     pub async fn unlock(&self, lock: &Lock) -> Result<(), Failure> {
         match &*self.0 {
             Backend::Memory(memory) => memory.locks.unlock(lock),
+            Backend::Redis(redis) => redis.locks.unlock(lock).await?,
         }
         Ok(())
     }
@@ -133,6 +164,7 @@ impl Kv {
     pub async fn limit(&self, key: &str, rate: Rate) -> Result<Allowance, Failure> {
         match &*self.0 {
             Backend::Memory(memory) => Ok(memory.limits.count(key, rate)),
+            Backend::Redis(redis) => Ok(redis.limits.count(key, rate).await),
         }
     }
 
@@ -143,6 +175,7 @@ impl Kv {
     pub async fn publish(&self, channel: &str, message: Bytes) -> Result<(), Failure> {
         match &*self.0 {
             Backend::Memory(memory) => memory.channels.publish(channel, message),
+            Backend::Redis(redis) => redis.channels.publish(channel, &message).await?,
         }
         Ok(())
     }
@@ -154,6 +187,7 @@ impl Kv {
     pub async fn subscribe(&self, channel: &str) -> Result<Subscription, Failure> {
         match &*self.0 {
             Backend::Memory(memory) => Ok(memory.channels.subscribe(channel)),
+            Backend::Redis(redis) => redis.channels.subscribe(channel).await,
         }
     }
 
@@ -162,6 +196,7 @@ impl Kv {
     pub fn queue(&self) -> Queue {
         match &*self.0 {
             Backend::Memory(memory) => memory.queue.clone(),
+            Backend::Redis(redis) => redis.queue.clone(),
         }
     }
 }

@@ -6,16 +6,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 /// How many messages a subscriber may be behind before it misses some.
-const CAPACITY: usize = 4_096;
+pub(super) const CAPACITY: usize = 4_096;
 
 /// Messages of one channel, from the moment of subscribing.
 pub struct Subscription {
     // Dropped first, so that `_leave` sees whether anybody is left.
-    receiver: broadcast::Receiver<Bytes>,
-    _leave: Leave,
+    pub(super) receiver: broadcast::Receiver<Received>,
+    pub(super) _leave: Leave,
 }
 
 /// What a subscription yields.
@@ -30,12 +30,16 @@ pub enum Received {
 
 /// The channels that have subscribers.
 #[derive(Default)]
-pub(super) struct Channels(RwLock<HashMap<Arc<str>, broadcast::Sender<Bytes>>>);
+pub(super) struct Channels(RwLock<HashMap<Arc<str>, broadcast::Sender<Received>>>);
 
 /// Removes a channel when its last subscriber is gone.
-struct Leave {
-    channels: Weak<Channels>,
-    name: Arc<str>,
+pub(super) enum Leave {
+    Local {
+        channels: Weak<Channels>,
+        name: Arc<str>,
+    },
+    /// Wakes who tells the server that processes share.
+    Shared(Arc<Notify>),
 }
 
 impl Subscription {
@@ -43,7 +47,7 @@ impl Subscription {
     /// loses no message.
     pub async fn next(&mut self) -> Option<Received> {
         match self.receiver.recv().await {
-            Ok(message) => Some(Received::Message(message)),
+            Ok(received) => Some(received),
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(Received::Missed(missed)),
             Err(broadcast::error::RecvError::Closed) => None,
         }
@@ -55,7 +59,7 @@ impl Channels {
         let channels = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(name) {
             // Fails only if the last subscriber is leaving.
-            let _ = channel.send(message);
+            let _ = channel.send(Received::Message(message));
         }
     }
 
@@ -65,16 +69,21 @@ impl Channels {
         let channel =
             channels.entry(name.clone()).or_insert_with(|| broadcast::Sender::new(CAPACITY));
         let receiver = channel.subscribe();
-        Subscription { receiver, _leave: Leave { channels: Arc::downgrade(self), name } }
+        let channels = Arc::downgrade(self);
+        Subscription { receiver, _leave: Leave::Local { channels, name } }
     }
 }
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let Some(channels) = self.channels.upgrade() else { return };
+        let (channels, name) = match self {
+            Self::Local { channels, name } => (channels, name),
+            Self::Shared(left) => return left.notify_one(),
+        };
+        let Some(channels) = channels.upgrade() else { return };
         let mut channels = channels.0.write().unwrap_or_else(PoisonError::into_inner);
-        if channels.get(&self.name).is_some_and(|channel| channel.receiver_count() == 0) {
-            channels.remove(&self.name);
+        if channels.get(name).is_some_and(|channel| channel.receiver_count() == 0) {
+            channels.remove(name);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::{sync::Arc, time::Duration};
 
 use kernel::{Clock, Failure, Timestamp};
 
+use super::redis::queue as redis;
 use memory::Memory;
 
 /// The longest name of a line or member, in bytes.
@@ -24,6 +25,7 @@ pub struct Queue(Backend);
 #[derive(Clone)]
 enum Backend {
     Memory(Memory),
+    Redis(redis::Queue),
 }
 
 /// A member's place in a line.
@@ -87,6 +89,10 @@ impl Queue {
         Ok(Self(Backend::Memory(Memory::open(db, clock).await?)))
     }
 
+    pub(super) const fn redis(queue: redis::Queue) -> Self {
+        Self(Backend::Redis(queue))
+    }
+
     /// Takes a place at the end of `line`, or finds the one that `member` has, be it one that is
     /// settled and holds: one place per member and line. Durable once it answers. The flag says
     /// whether the place is new.
@@ -104,7 +110,12 @@ impl Queue {
         check("line", line, MAX_NAME_BYTES)?;
         check("member", member, MAX_NAME_BYTES)?;
         check("content", content, MAX_CONTENT_BYTES)?;
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => {
+                return redis.join(line, (member, content), max_waiting).await;
+            }
+        };
         if let Some(place) = memory.lines().held(line, member, memory.now()) {
             return Ok((place, false));
         }
@@ -121,7 +132,10 @@ impl Queue {
     /// # Errors
     /// If the store can't be reached.
     pub async fn place(&self, line: &str, member: &str) -> Result<Option<Place>, Failure> {
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.place(line, member).await,
+        };
         Ok(memory.lines().place(line, member, memory.now()))
     }
 
@@ -130,7 +144,10 @@ impl Queue {
     /// # Errors
     /// `PLACE_CLAIMED` if it has been claimed; or the store can't be reached.
     pub async fn leave(&self, line: &str, member: &str) -> Result<bool, Failure> {
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.leave(line, member).await,
+        };
         let [line, member] = [line, member].map(str::to_owned);
         memory.ask(move |on| on.lines.leave(&line, &member, on.changes)).await
     }
@@ -146,7 +163,10 @@ impl Queue {
         count: u32,
         lease: Duration,
     ) -> Result<Vec<Item>, Failure> {
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.claim(line, count, lease).await,
+        };
         let line = line.to_owned();
         memory.ask(move |on| Ok(on.lines.claim(&line, (count, lease), on.now, on.changes))).await
     }
@@ -157,7 +177,10 @@ impl Queue {
     /// # Errors
     /// If the store can't be reached.
     pub async fn acknowledge(&self, line: &str, numbers: &[u64]) -> Result<u32, Failure> {
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.acknowledge(line, numbers).await,
+        };
         let (line, numbers) = (line.to_owned(), numbers.to_vec());
         memory.ask(move |on| Ok(on.lines.acknowledge(&line, &numbers, on.changes))).await
     }
@@ -171,7 +194,10 @@ impl Queue {
         for settled in &settled {
             check("outcome", &settled.outcome, MAX_CONTENT_BYTES)?;
         }
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.settle(line, &settled).await,
+        };
         let line = line.to_owned();
         memory.ask(move |on| Ok(on.lines.settle(&line, settled, on.changes))).await
     }
@@ -183,7 +209,10 @@ impl Queue {
     pub async fn configure(&self, line: &str, settings: &str) -> Result<(), Failure> {
         check("line", line, MAX_NAME_BYTES)?;
         check("settings", settings, MAX_CONTENT_BYTES)?;
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.configure(line, settings).await,
+        };
         let [line, settings] = [line, settings].map(str::to_owned);
         memory.ask(move |on| on.lines.configure(&line, &settings, on.changes)).await
     }
@@ -193,7 +222,10 @@ impl Queue {
     /// # Errors
     /// If the store can't be reached.
     pub async fn settings(&self, line: &str) -> Result<Option<String>, Failure> {
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.settings(line).await,
+        };
         Ok(memory.lines().settings(line))
     }
 
@@ -202,7 +234,10 @@ impl Queue {
     /// # Errors
     /// If the store can't be reached.
     pub async fn head(&self, line: &str) -> Result<Head, Failure> {
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.head(line).await,
+        };
         Ok(memory.lines().head(line))
     }
 
@@ -211,7 +246,10 @@ impl Queue {
     /// # Errors
     /// If the store can't be reached.
     pub async fn lines(&self, limit: u32) -> Result<Vec<String>, Failure> {
-        let Backend::Memory(memory) = &self.0;
+        let memory = match &self.0 {
+            Backend::Memory(memory) => memory,
+            Backend::Redis(redis) => return redis.lines(limit).await,
+        };
         Ok(memory.lines().in_turn(limit as usize))
     }
 }

@@ -1,6 +1,7 @@
 //! The key-value parts in this process keep their promises.
 
 mod conformance;
+mod redis;
 
 use std::{sync::Arc, time::Duration};
 
