@@ -1,5 +1,5 @@
 //! The event log: topics of CloudEvents 1.0 with consumer groups, delivered at least once, in
-//! order per key.
+//! order per key. In this process, or on Apache Kafka.
 
 use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
 
@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 mod cloud_event;
 mod consumer;
+mod kafka;
+mod lanes;
 mod memory;
 mod meters;
 mod store;
@@ -15,6 +17,8 @@ mod store;
 mod tests;
 mod window;
 
+use kafka::Kafka;
+pub use kafka::{KafkaSettings, TopicState};
 use memory::Memory;
 
 use crate::{Metrics, Tasks};
@@ -122,8 +126,13 @@ impl Delivery {
     }
 }
 
-/// What a consumer does with one event. It may be called again with the same event, also at the
-/// same time as with events of other keys; never with two events of one key at once.
+/// What a consumer does with one event. It may be called again with the same event (after a crash,
+/// a repeated publish, or when another replica takes over), also at the same time as with events of
+/// other keys; never with two events of one key at once in one process. Where replicas share a
+/// group, a partition that moves orderly is given away only after its events have ended or were
+/// cancelled. Where a replica is taken for dead but lives, it may still be at work on an event while
+/// another begins with it. The inbox makes all of this harmless. The future may be dropped halfway:
+/// after [`Settings::handler_limit`], or when its partition moves.
 pub type Handler = Arc<
     dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync,
 >;
@@ -178,6 +187,7 @@ pub struct Bus(Backend);
 #[derive(Clone)]
 enum Backend {
     Memory(Arc<Memory>),
+    Kafka(Arc<Kafka>),
 }
 
 impl Bus {
@@ -201,21 +211,38 @@ impl Bus {
         Ok(Self(Backend::Memory(Memory::open(db, settings, &tasks).await?)))
     }
 
-    /// Appends events; they are durable once this answers. An event whose id the log has is
-    /// passed over, so that a relay may repeat itself.
+    /// The log on Kafka; makes the topics that are missing, and waits until they can be used.
+    ///
+    /// # Errors
+    /// If Kafka can't be reached, or refuses the topics.
+    pub async fn kafka(settings: &KafkaSettings, tasks: &Tasks) -> Result<Self, Failure> {
+        Ok(Self(Backend::Kafka(Arc::new(Kafka::open(settings, tasks).await?))))
+    }
+
+    /// Appends events; they are durable once this answers, in their order by key. After a failure
+    /// some may be in the log all the same. A relay may repeat itself: in this process an event
+    /// whose id the log has is passed over; on Kafka it comes again, behind its first appearance, and
+    /// consumers pass it over.
     ///
     /// # Errors
     /// If the log can't be reached.
     pub async fn publish(&self, events: &[Envelope]) -> Result<(), Failure> {
-        let Backend::Memory(log) = &self.0;
-        log.publish(events).await
+        match &self.0 {
+            Backend::Memory(log) => log.publish(events).await,
+            Backend::Kafka(log) => log.publish(events).await,
+        }
     }
 
     /// Starts consuming `topics` as group `group` in tracked tasks: each event is handled at
     /// least once by the group; an error is retried with back-off, while other keys go on, and
     /// after the last try (or at once where the failure can never heal: `Code::Invalid`) the
     /// event goes to the dead letters, so that a poison message stops nobody. A new group starts
-    /// at the beginning of what is kept. A group is to be consumed once at a time.
+    /// at the beginning of what is kept. In this process a group is to be consumed once at a time;
+    /// on Kafka any number of replicas share its work, partition by partition, and the metric
+    /// `bus_lag` tells of the partitions that are this replica's.
+    ///
+    /// On Kafka an event that waits holds the group's place in its partition. The other keys of
+    /// the partition go on, up to some thousand events from there.
     pub fn consume(
         &self,
         group: &'static str,
@@ -224,8 +251,10 @@ impl Bus {
         metrics: &Metrics,
         tasks: &Tasks,
     ) {
-        let Backend::Memory(log) = &self.0;
-        log.consume(group, topics, handler, metrics, tasks);
+        match &self.0 {
+            Backend::Memory(log) => log.consume(group, topics, handler, metrics, tasks),
+            Backend::Kafka(log) => log.consume(group, topics, handler, metrics, tasks),
+        }
     }
 
     /// Events that a group could not handle, oldest first.
@@ -233,8 +262,10 @@ impl Bus {
     /// # Errors
     /// If the log can't be reached.
     pub async fn dead_letters(&self, group: &str, limit: u32) -> Result<Vec<DeadLetter>, Failure> {
-        let Backend::Memory(log) = &self.0;
-        log.dead_letters(group, limit).await
+        match &self.0 {
+            Backend::Memory(log) => log.dead_letters(group, limit).await,
+            Backend::Kafka(log) => log.dead_letters(group, limit).await,
+        }
     }
 
     /// Hands a dead letter to its group again; `false` if there is none of this number.
@@ -242,8 +273,10 @@ impl Bus {
     /// # Errors
     /// If the log can't be reached.
     pub async fn replay(&self, number: i64) -> Result<bool, Failure> {
-        let Backend::Memory(log) = &self.0;
-        log.replay(number).await
+        match &self.0 {
+            Backend::Memory(log) => log.replay(number).await,
+            Backend::Kafka(log) => log.replay(number).await,
+        }
     }
 
     /// How many events a group has not handled yet; dead letters count as handled.
@@ -251,7 +284,31 @@ impl Bus {
     /// # Errors
     /// If the log can't be reached.
     pub async fn lag(&self, group: &str, topics: &[&'static str]) -> Result<u64, Failure> {
-        let Backend::Memory(log) = &self.0;
-        log.lag(group, topics).await
+        match &self.0 {
+            Backend::Memory(log) => log.lag(group, topics).await,
+            Backend::Kafka(log) => log.lag(group, topics).await,
+        }
+    }
+
+    /// How the topics are, for an operator. Empty for the log in this process.
+    ///
+    /// # Errors
+    /// If the log can't be reached.
+    pub async fn topics(&self) -> Result<Vec<TopicState>, Failure> {
+        match &self.0 {
+            Backend::Memory(_) => Ok(Vec::new()),
+            Backend::Kafka(log) => log.topics().await,
+        }
+    }
+
+    /// Whether the log answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        match &self.0 {
+            Backend::Memory(log) => log.lag("", &[]).await.map(drop),
+            Backend::Kafka(log) => log.ping().await,
+        }
     }
 }

@@ -19,14 +19,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Delivery, Handler, Settings,
+    lanes::{Tried, Verdict},
     memory::Group,
     meters::Meters,
     store::{self, Page, Progress},
-    window::{Changes, Tried, Verdict, Window},
+    window::{Changes, Window},
 };
 
 /// The most keys that are handled at once.
-const MAX_RUNNING: usize = 64;
+pub(super) const MAX_RUNNING: usize = 64;
 /// The most events in memory; the rest waits in the log.
 const MAX_HELD: usize = 2_048;
 /// The most events of a topic that are read at once.
@@ -36,9 +37,9 @@ const SAVE_DELAY: Duration = Duration::from_millis(25);
 /// The log is read this often though nobody told of anything new.
 const POLL: Duration = Duration::from_secs(5);
 /// The pause after the database failed.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 /// How long handlers may go on once the service stops; what they don't finish is done again.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(super) const DRAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Consumer {
     pub(super) db: Db,
@@ -220,8 +221,7 @@ impl Loop {
         let replayed =
             std::mem::take(&mut *replayed.lock().unwrap_or_else(PoisonError::into_inner));
         for record in replayed {
-            let tried = Tried { record, attempts: 0, faults: 0, error: String::new() };
-            self.window.admit_parked(tried);
+            self.window.admit_parked(Tried::new(record));
         }
     }
 
@@ -247,7 +247,11 @@ impl Loop {
 }
 
 /// Calls the handler; a panic and an answer that never comes are failures like others.
-async fn handle(handler: Handler, delivery: Delivery, limit: Duration) -> Result<(), Failure> {
+pub(super) async fn handle(
+    handler: Handler,
+    delivery: Delivery,
+    limit: Duration,
+) -> Result<(), Failure> {
     let handling = AssertUnwindSafe(async move { handler(delivery).await }).catch_unwind();
     match tokio::time::timeout(limit, handling).await {
         Ok(Ok(result)) => result,
@@ -257,7 +261,7 @@ async fn handle(handler: Handler, delivery: Delivery, limit: Duration) -> Result
 }
 
 /// The result of what is in the slot, which is empty then; never, if it is empty.
-async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
+pub(super) async fn ready<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     let Some(work) = slot else { return future::pending().await };
     let result = work.await;
     *slot = None;

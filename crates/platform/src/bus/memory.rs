@@ -11,11 +11,8 @@ use kernel::Failure;
 use tokio::sync::Notify;
 
 use super::{
-    ACCOUNT_EVENTS, CATALOG_EVENTS, DeadLetter, Envelope, Handler, Settings,
-    cloud_event::Record,
-    consumer::Consumer,
-    meters::{Families, Meters},
-    store,
+    ACCOUNT_EVENTS, CATALOG_EVENTS, DeadLetter, Envelope, Handler, Settings, cloud_event::Record,
+    consumer::Consumer, meters::Registered, store,
 };
 use crate::{Metrics, Tasks};
 
@@ -31,8 +28,7 @@ pub(super) struct Memory {
     appender: Coalescer<Vec<Record>, (), Failure>,
     settings: Settings,
     groups: Mutex<Vec<Arc<Group>>>,
-    /// The metrics that were registered, by service.
-    families: Mutex<Vec<(Metrics, Families)>>,
+    registered: Registered,
 }
 
 /// What a group's consumer is told.
@@ -51,9 +47,9 @@ impl Memory {
         tasks: &Tasks,
     ) -> Result<Arc<Self>, Failure> {
         db.migrate(&[&store::MIGRATIONS]).await?;
-        let (groups, families) = (Mutex::default(), Mutex::default());
+        let (groups, registered) = (Mutex::default(), Registered::default());
         let appender = store::appender(db.clone());
-        let log = Arc::new(Self { db, appender, settings, groups, families });
+        let log = Arc::new(Self { db, appender, settings, groups, registered });
         let trimmed = log.clone();
         tasks.every("bus-trim", TRIM_PERIOD, Arc::default(), move || {
             let log = trimmed.clone();
@@ -95,7 +91,7 @@ impl Memory {
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.push(group.clone());
         let (db, settings) = (self.db.clone(), self.settings);
-        let meters = self.meters(name, metrics);
+        let meters = self.registered.meters(name, metrics);
         let consumer = Consumer { db, settings, group, handler, meters };
         tasks.spawn(name, consumer.run(tasks.stopping()));
     }
@@ -134,17 +130,5 @@ impl Memory {
             }
         }
         Ok(more)
-    }
-
-    fn meters(&self, group: &'static str, metrics: &Metrics) -> Meters {
-        let mut known = self.families.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().find(|(of, _)| of.is(metrics)).map(|(_, families)| families);
-        if let Some(families) = found {
-            return families.of(group);
-        }
-        let families = Families::register(metrics);
-        let meters = families.of(group);
-        known.push((metrics.clone(), families));
-        meters
     }
 }

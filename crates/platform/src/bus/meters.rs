@@ -1,5 +1,7 @@
 //! The metrics of consumer groups.
 
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -7,9 +9,13 @@ use prometheus_client::{
 
 use crate::Metrics;
 
+/// The metrics that were registered, by service.
+#[derive(Default)]
+pub(super) struct Registered(Mutex<Vec<(Metrics, Families)>>);
+
 /// The metrics of the groups of one service.
 #[derive(Clone)]
-pub(super) struct Families {
+struct Families {
     consumed: Family<Labels, Counter>,
     failed: Family<Labels, Counter>,
     dead_lettered: Family<Labels, Counter>,
@@ -30,8 +36,23 @@ pub(super) struct Meters {
     pub(super) lag: Gauge,
 }
 
+impl Registered {
+    /// The metrics of `group`, registered once a service.
+    pub(super) fn meters(&self, group: &'static str, metrics: &Metrics) -> Meters {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(of, _)| of.is(metrics)).map(|(_, families)| families);
+        if let Some(families) = found {
+            return families.of(group);
+        }
+        let families = Families::register(metrics);
+        let meters = families.of(group);
+        known.push((metrics.clone(), families));
+        meters
+    }
+}
+
 impl Families {
-    pub(super) fn register(metrics: &Metrics) -> Self {
+    fn register(metrics: &Metrics) -> Self {
         Self {
             consumed: metrics.register("bus_consumed", "Events handled.", Family::default()),
             failed: metrics.register("bus_failed", "Tries that failed.", Family::default()),
@@ -44,7 +65,7 @@ impl Families {
         }
     }
 
-    pub(super) fn of(&self, group: &'static str) -> Meters {
+    fn of(&self, group: &'static str) -> Meters {
         let labels = Labels { group };
         Meters {
             consumed: self.consumed.get_or_create_owned(&labels),

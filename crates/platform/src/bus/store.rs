@@ -5,11 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use db::{Coalescer, CoalescerSettings, Db, Error, Migration, Migrations, Row, Sql, Tx, Value};
 use kernel::Failure;
 
-use super::{
-    DeadLetter,
-    cloud_event::Record,
-    window::{Changes, Tried},
-};
+use super::{DeadLetter, cloud_event::Record, lanes::Tried, window::Changes};
 
 const POSTGRES: Migration =
     Migration { name: "0001_bus", sql: include_str!("../../migrations/postgres/0001_bus.sql") };

@@ -1,6 +1,7 @@
-//! The event log in this process keeps its promises.
+//! Both event logs keep their promises: the one in this process, and Kafka.
 
 pub(super) mod conformance;
+mod kafka;
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,15 +23,21 @@ impl InProcess {
 }
 
 impl Subject for InProcess {
+    const PASSES_REPEATS: bool = true;
+
     async fn open(&self, tasks: &Tasks) -> Bus {
-        let settings = Settings {
-            max_attempts: 3,
-            first_delay: Duration::from_millis(2),
-            longest_delay: Duration::from_millis(10),
-            ..Settings::default()
-        };
         let db = self.0.open_again().await;
-        Bus::memory_with(db, tasks.clone(), settings).await.unwrap()
+        Bus::memory_with(db, tasks.clone(), impatient()).await.unwrap()
+    }
+}
+
+/// Short pauses, and three tries.
+fn impatient() -> Settings {
+    Settings {
+        max_attempts: 3,
+        first_delay: Duration::from_millis(2),
+        longest_delay: Duration::from_millis(10),
+        ..Settings::default()
     }
 }
 

@@ -1,29 +1,30 @@
-//! What one consumer group holds in memory: which event may be handled now, what is to be tried
-//! again, what is to be stored. It reads no clock and does no I/O.
+//! What one consumer group of the log in this process holds: how far it is in each topic, which
+//! events are parked, what is to be stored. It reads no clock and does no I/O.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
-use kernel::{Code, Failure, MessageId};
+use kernel::{Failure, MessageId};
 use tokio::time::Instant;
 
-use super::{Delivery, Settings, cloud_event::Record, store::Page};
+use super::{
+    Delivery, Settings,
+    lanes::{Ended, Held, Lanes, Tried, Verdict},
+    store::Page,
+};
 
 pub(super) struct Window {
-    settings: Settings,
     topics: Vec<Topic>,
-    lanes: HashMap<Arc<str>, Lane>,
-    /// Keys whose first event may be handled now.
-    ready: VecDeque<Arc<str>>,
-    retries: BTreeSet<(Instant, Arc<str>)>,
+    lanes: Lanes<Origin>,
     /// Events that are stored apart from the log, so that the offset may pass them.
     parked: HashSet<MessageId>,
-    held: usize,
     changes: Changes,
 }
+
+/// Index of the topic, and number; none once parked.
+type Origin = Option<(usize, i64)>;
 
 struct Topic {
     name: &'static str,
@@ -37,37 +38,6 @@ struct Topic {
     open: BTreeSet<i64>,
 }
 
-/// The events of one key, in order: one at a time.
-struct Lane {
-    queue: VecDeque<Held>,
-    state: State,
-}
-
-#[derive(PartialEq, Eq)]
-enum State {
-    Ready,
-    Running,
-    /// The first event failed and waits to be tried again.
-    Waiting,
-}
-
-struct Held {
-    /// Index of the topic, and number; none once parked.
-    origin: Option<(usize, i64)>,
-    tried: Tried,
-}
-
-/// An event, and how it went so far.
-#[derive(Debug, Clone)]
-pub(super) struct Tried {
-    pub(super) record: Record,
-    pub(super) attempts: u32,
-    /// How many of the attempts were not only due to a part that was down.
-    pub(super) faults: u32,
-    /// The last error.
-    pub(super) error: String,
-}
-
 /// What is to be stored, all or none of it.
 #[derive(Default)]
 pub(super) struct Changes {
@@ -75,14 +45,6 @@ pub(super) struct Changes {
     pub(super) unparked: Vec<MessageId>,
     pub(super) dead: Vec<Tried>,
     pub(super) offsets: Vec<(&'static str, i64)>,
-}
-
-/// What became of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Done,
-    Again,
-    Dead,
 }
 
 impl Window {
@@ -95,13 +57,9 @@ impl Window {
             open: BTreeSet::new(),
         });
         Self {
-            settings,
             topics: topics.collect(),
-            lanes: HashMap::new(),
-            ready: VecDeque::new(),
-            retries: BTreeSet::new(),
+            lanes: Lanes::new(settings),
             parked: HashSet::new(),
-            held: 0,
             changes: Changes::default(),
         }
     }
@@ -125,38 +83,20 @@ impl Window {
                     continue;
                 }
                 topic.open.insert(seq);
-                let tried = Tried { record, attempts: 0, faults: 0, error: String::new() };
-                self.admit(Held { origin: Some((index, seq)), tried });
+                self.admit(Held { origin: Some((index, seq)), tried: Tried::new(record) });
             }
         }
     }
 
-    fn admit(&mut self, mut held: Held) {
-        self.held += 1;
-        let key: Arc<str> = held.tried.record.key.as_str().into();
-        match self.lanes.get_mut(&key) {
-            Some(lane) => {
-                if lane.state == State::Waiting {
-                    park(&mut held, &mut self.topics, &mut self.parked, &mut self.changes);
-                }
-                lane.queue.push_back(held);
-            }
-            None => {
-                let lane = Lane { queue: VecDeque::from([held]), state: State::Ready };
-                self.lanes.insert(key.clone(), lane);
-                self.ready.push_back(key);
-            }
+    fn admit(&mut self, held: Held<Origin>) {
+        if let Some(held) = self.lanes.admit(held) {
+            park(held, &mut self.topics, &mut self.parked, &mut self.changes);
         }
     }
 
     /// The next event to handle, with its key; an error if it can't be read.
     pub(super) fn next(&mut self) -> Option<(Arc<str>, Result<Delivery, Failure>)> {
-        let key = self.ready.pop_front()?;
-        let lane = self.lanes.get_mut(&key)?;
-        let tried = &lane.queue.front()?.tried;
-        let delivery = tried.record.delivery(tried.attempts);
-        lane.state = State::Running;
-        Some((key, delivery))
+        self.lanes.next().map(|(key, _, delivery)| (key, delivery))
     }
 
     /// Notes how handling the first event of `key` ended.
@@ -166,37 +106,25 @@ impl Window {
         result: Result<(), Failure>,
         now: Instant,
     ) -> Verdict {
-        let Some(lane) = self.lanes.get_mut(key) else { return Verdict::Done };
-        let Some(mut held) = lane.queue.pop_front() else { return Verdict::Done };
-        let verdict = match result {
-            Ok(()) => Verdict::Done,
-            Err(failure) => held.tried.fail(&failure, self.settings.max_attempts),
-        };
-        if verdict == Verdict::Again {
-            let delay = held.tried.delay(&self.settings);
-            lane.queue.push_front(held);
-            lane.state = State::Waiting;
-            for (place, held) in lane.queue.iter_mut().enumerate() {
-                // The first is stored anew with each attempt, those behind it once.
-                if place == 0 || held.origin.is_some() {
-                    park(held, &mut self.topics, &mut self.parked, &mut self.changes);
-                }
+        match self.lanes.finish(key, result, now) {
+            Some(Ended::Settled(held, verdict)) => {
+                self.settle(held, verdict);
+                verdict
             }
-            self.retries.insert((now + delay, key.clone()));
-            return verdict;
+            Some(Ended::Waits(queue)) => {
+                for (place, held) in queue.iter_mut().enumerate() {
+                    // The first is stored anew with each attempt, those behind it once.
+                    if place == 0 || held.origin.is_some() {
+                        park(held, &mut self.topics, &mut self.parked, &mut self.changes);
+                    }
+                }
+                Verdict::Again
+            }
+            None => Verdict::Done,
         }
-        if lane.queue.is_empty() {
-            self.lanes.remove(key);
-        } else {
-            lane.state = State::Ready;
-            self.ready.push_back(key.clone());
-        }
-        self.settle(held, verdict);
-        verdict
     }
 
-    fn settle(&mut self, held: Held, verdict: Verdict) {
-        self.held -= 1;
+    fn settle(&mut self, held: Held<Origin>, verdict: Verdict) {
         match held.origin {
             Some((topic, seq)) => {
                 if let Some(topic) = self.topics.get_mut(topic) {
@@ -215,18 +143,12 @@ impl Window {
 
     /// Makes ready what was to be tried again by `now`.
     pub(super) fn wake(&mut self, now: Instant) {
-        while self.retries.first().is_some_and(|(due, _)| *due <= now) {
-            let Some((_, key)) = self.retries.pop_first() else { return };
-            if let Some(lane) = self.lanes.get_mut(&key) {
-                lane.state = State::Ready;
-                self.ready.push_back(key);
-            }
-        }
+        self.lanes.wake(now);
     }
 
     /// When [`Window::wake`] has something to do.
     pub(super) fn next_retry(&self) -> Option<Instant> {
-        self.retries.first().map(|(due, _)| *due)
+        self.lanes.next_retry()
     }
 
     /// From where each topic is to be read on.
@@ -241,13 +163,13 @@ impl Window {
 
     /// How many events are in memory.
     pub(super) fn held(&self) -> usize {
-        self.held
+        self.lanes.held()
     }
 
     /// How many events are known of that are not handled.
     pub(super) fn lag(&self) -> i64 {
         let unread: i64 = self.topics.iter().map(|topic| (topic.last - topic.read).max(0)).sum();
-        unread.saturating_add(i64::try_from(self.held).unwrap_or(i64::MAX))
+        unread.saturating_add(i64::try_from(self.held()).unwrap_or(i64::MAX))
     }
 
     /// Whether [`Window::take_changes`] has anything.
@@ -277,32 +199,8 @@ impl Topic {
     }
 }
 
-impl Tried {
-    fn fail(&mut self, failure: &Failure, max_attempts: u32) -> Verdict {
-        self.attempts = self.attempts.saturating_add(1);
-        self.error = failure.to_string();
-        // A part that is down says nothing of the event: it is tried for as long as it takes.
-        let is_down = matches!(failure.code, Code::Unavailable | Code::Deadline);
-        if !is_down {
-            self.faults = self.faults.saturating_add(1);
-        }
-        let is_hopeless = failure.code == Code::Invalid || self.faults >= max_attempts;
-        if is_hopeless { Verdict::Dead } else { Verdict::Again }
-    }
-
-    /// Doubles with each attempt; its upper half is jitter, drawn from the random bits of the id.
-    fn delay(&self, settings: &Settings) -> Duration {
-        let doublings = self.attempts.saturating_sub(1).min(20);
-        let delay = settings.first_delay.saturating_mul(1 << doublings);
-        let delay = delay.min(settings.longest_delay);
-        let dice = (self.record.id.uuid().as_u128() >> (self.attempts % 48)) & 0xff;
-        let jitter = 256 - u32::try_from(dice / 2).unwrap_or(0);
-        delay / 256 * jitter
-    }
-}
-
 fn park(
-    held: &mut Held,
+    held: &mut Held<Origin>,
     topics: &mut [Topic],
     parked: &mut HashSet<MessageId>,
     changes: &mut Changes,
@@ -360,19 +258,5 @@ mod tests {
         }
         assert_eq!(window.take_changes().unparked.len(), 2);
         assert_eq!((window.lag(), window.has_changes()), (0, false));
-    }
-
-    #[test]
-    fn pauses_double_up_to_a_limit_and_differ() {
-        let settings = Settings::default();
-        let record = crate::bus::tests::conformance::event("a", 1).record().unwrap();
-        let mut tried = Tried { record, attempts: 0, faults: 0, error: String::new() };
-        for attempts in 1..60 {
-            tried.attempts = attempts;
-            let longest = settings.first_delay * 2_u32.pow(attempts.min(10) - 1);
-            let longest = longest.min(settings.longest_delay);
-            let delay = tried.delay(&settings);
-            assert!(delay <= longest && delay >= longest / 2, "{attempts}: {delay:?}");
-        }
     }
 }

@@ -17,6 +17,10 @@ use crate::{Metrics, Tasks};
 
 /// A log under test. Its bus gives an event up after three failures, and its pauses are short.
 pub(crate) trait Subject: Clone + Send + Sync + 'static {
+    /// Whether the log itself passes over an event whose id it has. Kafka does not: there a repeat
+    /// comes again, behind the first, and a consumer's inbox passes it over.
+    const PASSES_REPEATS: bool;
+
     /// The bus on this log's state, as after a restart.
     fn open(&self, tasks: &Tasks) -> impl Future<Output = Bus>;
 }
@@ -43,6 +47,17 @@ impl Seen {
         let mut names = self.names();
         names.retain(|name| name.starts_with(&format!("{key}:")));
         names
+    }
+
+    /// What was handed over of a key, without repeats.
+    fn firsts(&self, key: &str) -> Vec<String> {
+        let mut firsts = Vec::new();
+        for name in self.of(key) {
+            if !firsts.contains(&name) {
+                firsts.push(name);
+            }
+        }
+        firsts
     }
 
     fn count(&self) -> usize {
@@ -254,7 +269,7 @@ pub(crate) async fn dead_letters(subject: &impl Subject) {
     life.end().await;
 }
 
-pub(crate) async fn groups_and_repeats(subject: &impl Subject) {
+pub(crate) async fn groups_and_repeats<S: Subject>(subject: &S) {
     let life = Life::begin(subject).await;
     let [one, two] = [Seen::default(), Seen::default()];
     life.consume(GROUP, noting(&one));
@@ -266,15 +281,17 @@ pub(crate) async fn groups_and_repeats(subject: &impl Subject) {
     life.bus.publish(&[event("a", 3), events[0].clone(), event("a", 3)]).await.unwrap();
     life.bus.publish(&[]).await.unwrap();
     life.no_lag().await;
-    assert_eq!((one.of("a"), one.of("b")), (names("a", 1..=3), names("b", 1..=1)));
+    let count = if S::PASSES_REPEATS { 4 } else { 8 };
+    assert_eq!(one.count(), count);
+    assert_eq!((one.firsts("a"), one.firsts("b")), (names("a", 1..=3), names("b", 1..=1)));
     // A new group begins at the beginning; nobody waits for the other.
     life.consume("latecomers", noting(&two));
-    until("it has all", async || two.count() == 4).await;
-    assert_eq!((two.of("a"), one.count()), (names("a", 1..=3), 4));
+    until("it has all", async || two.count() == count).await;
+    assert_eq!((two.firsts("a"), one.count()), (names("a", 1..=3), count));
     // Facts on other topics are not theirs.
     let other = Envelope { topic: crate::bus::CATALOG_EVENTS.into(), ..event("c", 1) };
     life.bus.publish(&[other, event("a", 4)]).await.unwrap();
-    until("both have it", async || one.count() == 5 && two.count() == 5).await;
+    until("both have it", async || [one.count(), two.count()] == [count + 1; 2]).await;
     assert_eq!((one.of("c").len(), two.of("c").len()), (0, 0));
     life.end().await;
 }
@@ -309,7 +326,9 @@ pub(crate) async fn restart(subject: &impl Subject) {
     life.no_lag().await;
     assert_eq!(seen.of("a"), ["a:3"], "goes on where it was");
     assert_eq!(seen.of("down"), names("down", 1..=3), "in order, though it was overtaken");
-    assert!(seen.0.lock().unwrap()[0].1 > 0, "tries are counted across a restart");
+    let tries = seen.0.lock().unwrap().clone();
+    let first = tries.iter().find(|(name, _)| name == "down:1");
+    assert!(first.is_some_and(|(_, tries)| *tries > 0), "tries are counted across a restart");
     life.end().await;
 }
 

@@ -1,0 +1,338 @@
+//! The loop of one member of a consumer group: reads, hands events to the handler, commits how far
+//! it is, and gives partitions away when Kafka says so. All that waits runs side by side in this
+//! one task.
+
+mod rebalance;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{
+    StreamExt,
+    future::{AbortHandle, Abortable, BoxFuture},
+    stream::FuturesUnordered,
+};
+use kernel::Failure;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _},
+    error::{KafkaError, KafkaResult},
+};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use self::rebalance::Leaving;
+use super::{
+    Shared,
+    client::{self, blocking},
+    letters::{self, Grave},
+    member::{Member, Read},
+    offsets,
+    partitions::{Commit, Finish, Origin, Partitions, Place},
+    topics,
+};
+use crate::bus::{
+    Handler,
+    consumer::{DRAIN, MAX_RUNNING, PAUSE, handle, ready},
+    lanes::Tried,
+    meters::Meters,
+};
+
+/// How long it may take until an event that is done is committed as done: one request for many.
+const COMMIT_DELAY: Duration = Duration::from_millis(50);
+/// How often the ends of the partitions are asked for, to know the lag.
+const LOOK: Duration = Duration::from_secs(5);
+/// How long a member may take to leave its group.
+const LEAVE: Duration = Duration::from_secs(5);
+
+pub(super) struct Consumer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) group: &'static str,
+    /// The broker's and our name of each topic; the last one is that of replays.
+    pub(super) names: Arc<[(String, String)]>,
+    pub(super) handler: Handler,
+    pub(super) meters: Meters,
+}
+
+/// None, where it was cancelled.
+type Finished = (Arc<str>, Origin, Option<Result<(), Failure>>);
+type Committed = (Vec<Commit>, Result<(), Failure>);
+type Ends = Vec<(Place, i64)>;
+
+struct Loop<'a> {
+    consumer: &'a Consumer,
+    member: Member,
+    partitions: Partitions,
+    running: FuturesUnordered<BoxFuture<'static, Finished>>,
+    /// Those that are being handled, to cancel them.
+    handles: Vec<(Origin, AbortHandle)>,
+    burying: FuturesUnordered<BoxFuture<'static, Origin>>,
+    coming: Option<BoxFuture<'static, Result<TopicPartitionList, Failure>>>,
+    leaving: Option<Leaving>,
+    committing: Option<BoxFuture<'static, Committed>>,
+    looking: Option<BoxFuture<'static, Result<Ends, Failure>>>,
+    commit_at: Option<Instant>,
+    look_at: Instant,
+    broken: Option<KafkaError>,
+}
+
+impl Consumer {
+    pub(super) async fn run(self, stopping: CancellationToken) {
+        while !stopping.is_cancelled() {
+            let joined = stopping.run_until_cancelled(self.join()).await;
+            let Some(joined) = joined else { return };
+            match joined {
+                Ok(member) => Loop::new(&self, member).run(&stopping).await,
+                Err(failure) => self.warn("group not joined", &failure),
+            }
+            stopping.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+        }
+    }
+
+    async fn join(&self) -> Result<Member, Failure> {
+        let plan = topics::replay_plan(&self.shared.settings, self.group);
+        self.shared.topics.ensure(&[plan]).await?;
+        let topics: Vec<String> = self.names.iter().map(|(name, _)| name.clone()).collect();
+        Member::join(&self.shared.settings, self.group, &topics)
+    }
+
+    fn warn(&self, what: &str, failure: &Failure) {
+        tracing::warn!(group = self.group, %failure, "{what}");
+    }
+
+    fn places(&self, list: &TopicPartitionList) -> Vec<Place> {
+        let place = |topic: &str, partition| {
+            let index = self.names.iter().position(|(name, _)| name == topic)?;
+            Some((index, partition))
+        };
+        let elements = list.elements();
+        elements.iter().filter_map(|found| place(found.topic(), found.partition())).collect()
+    }
+
+    fn list(&self, places: &[Place]) -> TopicPartitionList {
+        let mut list = TopicPartitionList::with_capacity(places.len());
+        for (index, partition) in places {
+            if let Some((name, _)) = self.names.get(*index) {
+                list.add_partition(name, *partition);
+            }
+        }
+        list
+    }
+}
+
+impl<'a> Loop<'a> {
+    fn new(consumer: &'a Consumer, member: Member) -> Self {
+        Self {
+            partitions: Partitions::new(consumer.shared.settings.events),
+            consumer,
+            member,
+            running: FuturesUnordered::new(),
+            handles: Vec::new(),
+            burying: FuturesUnordered::new(),
+            coming: None,
+            leaving: None,
+            committing: None,
+            looking: None,
+            commit_at: None,
+            look_at: Instant::now(),
+            broken: None,
+        }
+    }
+
+    async fn run(mut self, stopping: &CancellationToken) {
+        let names = self.consumer.names.clone();
+        while !stopping.is_cancelled() && self.broken.is_none() {
+            let now = Instant::now();
+            self.partitions.wake(now);
+            self.change(now);
+            self.start_handlers();
+            self.pause();
+            self.start_committing(now);
+            self.start_looking(now);
+            let timer = self.next_time(now);
+            tokio::select! {
+                Some(finished) = self.running.next() => self.finish(finished),
+                Some(origin) = self.burying.next() => self.partitions.bury(origin),
+                read = self.member.read(&names) => self.take(read),
+                () = self.member.changed() => {}
+                list = ready(&mut self.coming) => self.come(list),
+                done = ready(&mut self.committing) => self.committed(done),
+                ends = ready(&mut self.looking) => self.looked(ends),
+                () = sleep_until(timer) => {}
+                () = stopping.cancelled() => {}
+            }
+        }
+        self.stop().await;
+    }
+
+    fn start_handlers(&mut self) {
+        while self.running.len() < MAX_RUNNING {
+            let Some(start) = self.partitions.next() else { return };
+            let (handle_of, registration) = AbortHandle::new_pair();
+            let origin = start.origin;
+            self.handles.push((origin, handle_of));
+            let handler = self.consumer.handler.clone();
+            let limit = self.consumer.shared.settings.events.handler_limit;
+            let handling = async move { handle(handler, start.delivery?, limit).await };
+            let handling = Abortable::new(handling, registration);
+            self.running.push(Box::pin(async move { (start.key, origin, handling.await.ok()) }));
+        }
+    }
+
+    fn finish(&mut self, (key, origin, result): Finished) {
+        let Consumer { group, meters, shared, .. } = self.consumer;
+        let failure = result.as_ref().and_then(|result| result.as_ref().err().cloned());
+        let finish = self.partitions.finish(&key, result, Instant::now());
+        self.handles.retain(|(of, _)| *of != origin);
+        if let Some(failure) = failure {
+            meters.failed.inc();
+            tracing::warn!(group, %key, %failure, "event not handled");
+        }
+        match finish {
+            Finish::Done => {
+                meters.consumed.inc();
+            }
+            Finish::Dead(origin, tried) => {
+                meters.dead_lettered.inc();
+                let grave = Grave { group, place: (origin.place.1, origin.offset) };
+                self.burying.push(Box::pin(bury(shared.clone(), grave, tried, origin)));
+            }
+            Finish::Again | Finish::Gone => {}
+        }
+        meters.lag.set(self.partitions.lag());
+    }
+
+    fn take(&mut self, read: KafkaResult<Vec<Read>>) {
+        match read {
+            Ok(read) => read.into_iter().for_each(|read| self.partitions.admit(read)),
+            Err(error @ KafkaError::MessageConsumptionFatal(_)) => self.broken = Some(error),
+            // The client goes on by itself.
+            Err(error) => self.member.warn(&error),
+        }
+        self.consumer.meters.lag.set(self.partitions.lag());
+    }
+
+    /// Has Kafka send no more than there is room for.
+    fn pause(&mut self) {
+        let (paused, resumed) = self.partitions.pauses();
+        let member = &self.member.consumer;
+        for (places, call) in [(paused, true), (resumed, false)] {
+            if places.is_empty() {
+                continue;
+            }
+            let list = self.consumer.list(&places);
+            let called = if call { member.pause(&list) } else { member.resume(&list) };
+            if let Err(error) = called {
+                self.broken = Some(error);
+            }
+        }
+    }
+
+    fn start_committing(&mut self, now: Instant) {
+        if self.committing.is_some() || !self.partitions.has_changes() {
+            return;
+        }
+        if now >= *self.commit_at.get_or_insert(now + COMMIT_DELAY) {
+            self.start_commit();
+        }
+    }
+
+    fn start_commit(&mut self) {
+        self.commit_at = None;
+        let commits = self.partitions.commits();
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for Commit { place: (index, partition), offset, note } in &commits {
+            let Some((name, _)) = self.consumer.names.get(*index) else { continue };
+            let mut place = list.add_partition(name, *partition);
+            let _ = place.set_offset(Offset::Offset(*offset));
+            if !note.is_empty() {
+                place.set_metadata(note);
+            }
+        }
+        let consumer = self.member.consumer.clone();
+        self.committing = Some(Box::pin(async move {
+            (commits, blocking(move || consumer.commit(&list, CommitMode::Sync)).await)
+        }));
+    }
+
+    fn committed(&mut self, (commits, result): Committed) {
+        if let Err(failure) = result {
+            self.consumer.warn("progress not committed", &failure);
+            self.partitions.not_committed(&commits);
+            self.commit_at = Some(Instant::now() + PAUSE);
+        }
+    }
+
+    fn start_looking(&mut self, now: Instant) {
+        let places = self.partitions.places();
+        if self.looking.is_some() || now < self.look_at || places.is_empty() {
+            return;
+        }
+        self.look_at = now + LOOK;
+        let (list, consumer) = (self.consumer.list(&places), self.member.consumer.clone());
+        let names = self.consumer.names.clone();
+        self.looking = Some(Box::pin(blocking(move || {
+            let ends = offsets::at(&*consumer, &list, Offset::End)?;
+            let end = |place: Place| {
+                let (name, _) = names.get(place.0)?;
+                Some((place, offsets::offset(&ends, name, place.1)))
+            };
+            Ok(places.into_iter().filter_map(end).collect())
+        })));
+    }
+
+    fn looked(&mut self, ends: Result<Ends, Failure>) {
+        match ends {
+            Ok(ends) => ends.into_iter().for_each(|(place, end)| self.partitions.ends(place, end)),
+            Err(failure) => tracing::debug!(%failure, "ends of partitions not read"),
+        }
+        self.consumer.meters.lag.set(self.partitions.lag());
+    }
+
+    /// When there is something to do though nothing happens.
+    fn next_time(&self, now: Instant) -> Instant {
+        let is_free = self.committing.is_none();
+        let commit_at = self.commit_at.filter(|_| is_free);
+        let until = self.leaving.as_ref().filter(|_| is_free).map(|leaving| leaving.until);
+        let times = [commit_at, until, self.partitions.next_retry(), Some(self.look_at)];
+        times.into_iter().flatten().min().unwrap_or(now + LOOK).max(now)
+    }
+
+    /// Lets what runs end, commits how far it came, and leaves the group.
+    async fn stop(mut self) {
+        if let Some(error) = self.broken.take() {
+            self.consumer.warn("consumer begins anew", &client::down(error));
+        }
+        let until = Instant::now() + DRAIN;
+        while let Ok(Some(finished)) = timeout_at(until, self.running.next()).await {
+            self.finish(finished);
+        }
+        while let Ok(Some(origin)) = timeout_at(until, self.burying.next()).await {
+            self.partitions.bury(origin);
+        }
+        let commit = async {
+            if let Some(committing) = self.committing.take() {
+                let done = committing.await;
+                self.committed(done);
+            }
+            self.start_commit();
+            if let Some(committing) = self.committing.take() {
+                let done = committing.await;
+                self.committed(done);
+            }
+        };
+        // What is not committed will be done again.
+        let _ = timeout(LEAVE, commit).await;
+        let member = self.member;
+        let left = tokio::task::spawn_blocking(move || drop(member));
+        let _ = timeout(LEAVE, left).await;
+    }
+}
+
+/// Puts an event among the dead letters, however long it takes.
+async fn bury(shared: Arc<Shared>, grave: Grave, tried: Box<Tried>, origin: Origin) -> Origin {
+    while let Err(failure) = letters::bury(&shared, grave, &tried).await {
+        tracing::warn!(group = grave.group, %failure, "dead letter not kept");
+        tokio::time::sleep(PAUSE).await;
+    }
+    origin
+}
