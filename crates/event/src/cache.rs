@@ -126,6 +126,8 @@ impl Cache {
     /// Follows one subscription to its end.
     async fn followed(&self) -> Result<(), Failure> {
         let mut changed: Subscription = self.kv.subscribe(CHANGED).await?;
+        // What was told before is not heard any more.
+        self.drop_all();
         while let Some(received) = changed.next().await {
             match received {
                 Received::Message(id) => {

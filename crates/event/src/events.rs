@@ -1,6 +1,6 @@
 //! Events and plans in their wire shapes, and the messages that tell of changes.
 
-use kernel::{EventId, Failure, Timestamp};
+use kernel::{Failure, Timestamp};
 use platform::bus::{CATALOG_EVENTS, Envelope};
 use wire::{
     Context,
@@ -41,10 +41,8 @@ pub(crate) fn stepped(
     changes: &[Change],
 ) -> Result<Vec<Envelope>, Failure> {
     let told = |change: &Change| match (change.from, change.to) {
-        (_, Status::SoldOut) => availability(app, context, event.id, (true, change.at)),
-        (Some(Status::SoldOut), Status::OnSale) => {
-            availability(app, context, event.id, (false, change.at))
-        }
+        (_, Status::SoldOut) => availability(app, context, change, true),
+        (Some(Status::SoldOut), Status::OnSale) => availability(app, context, change, false),
         _ => updated(app, context, event, change.at),
     };
     changes.iter().map(told).collect()
@@ -53,12 +51,17 @@ pub(crate) fn stepped(
 fn availability(
     app: &App,
     context: &Context,
-    event: EventId,
-    (sold_out, at): (bool, Timestamp),
+    change: &Change,
+    sold_out: bool,
 ) -> Result<Envelope, Failure> {
     let kind = if sold_out { "event.sold_out" } else { "event.back_on_sale" };
-    let content =
-        EventAvailabilityChanged { event_id: event.to_string(), sold_out, at_us: at.micros() };
+    let Change { event, at, version, .. } = *change;
+    let content = EventAvailabilityChanged {
+        event_id: event.to_string(),
+        sold_out,
+        at_us: at.micros(),
+        version,
+    };
     Envelope::new((CATALOG_EVENTS, NAME, kind), event, &content, context, (&*app.ids, at))
 }
 

@@ -36,14 +36,26 @@ pub const CONFIG: &str = include_str!("../config.toml");
 /// The service's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     owner: NAME,
-    postgres: &[Migration {
-        name: "0001_events",
-        sql: include_str!("../migrations/postgres/0001_events.sql"),
-    }],
-    sqlite: &[Migration {
-        name: "0001_events",
-        sql: include_str!("../migrations/sqlite/0001_events.sql"),
-    }],
+    postgres: &[
+        Migration {
+            name: "0001_events",
+            sql: include_str!("../migrations/postgres/0001_events.sql"),
+        },
+        Migration {
+            name: "0002_seats_sequence",
+            sql: include_str!("../migrations/postgres/0002_seats_sequence.sql"),
+        },
+    ],
+    sqlite: &[
+        Migration {
+            name: "0001_events",
+            sql: include_str!("../migrations/sqlite/0001_events.sql"),
+        },
+        Migration {
+            name: "0002_seats_sequence",
+            sql: include_str!("../migrations/sqlite/0002_seats_sequence.sql"),
+        },
+    ],
 };
 
 /// The largest request that is read, in bytes: a plan of the largest size with room to spare.
@@ -100,14 +112,14 @@ pub enum BuildError {
 /// Names the key whose value is out of range.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     config.check()?;
-    let (metrics, bus) = (Metrics::new(), deps.bus.clone());
+    let (metrics, bus, db) = (Metrics::new(), deps.bus.clone(), deps.db.clone());
     let app = assemble(&config, deps, &metrics);
     let server = EventServiceServer::new(grpc::Api { app: Arc::clone(&app) });
     let routes = Routes::new(server.max_decoding_message_size(MAX_REQUEST_BYTES));
     let (tracked, own) = (app.tasks.clone(), metrics.clone());
     let period = Duration::from_millis(config.advance_every_ms);
     let start = move |tasks: Tasks| tasks::start(&app, &bus, period, &own, &tasks);
-    Ok(Unit::new(NAME, metrics, tracked).grpc(routes).task(start))
+    Ok(Unit::new(NAME, metrics, tracked).grpc(routes).database(db).task(start))
 }
 
 fn assemble(config: &Config, deps: Deps, metrics: &Metrics) -> Arc<App> {

@@ -184,6 +184,23 @@ pub(crate) async fn event_for_update(tx: &mut Tx, id: EventId) -> Result<Option<
     tx.query_opt(sql, &[id.into()]).await?.as_ref().map(read_event).transpose()
 }
 
+/// The message about its seats that last changed the event's status; 0: none did.
+pub(crate) async fn seats_sequence(tx: &mut Tx, id: EventId) -> Result<i64, Error> {
+    let sql = "select seats_sequence from events where id = $1";
+    tx.query_one(sql, &[id.into()]).await?.get(0)
+}
+
+/// Notes the message about its seats that changed the event's status.
+pub(crate) async fn set_seats_sequence(
+    tx: &mut Tx,
+    id: EventId,
+    sequence: i64,
+) -> Result<(), Error> {
+    let sql = "update events set seats_sequence = $2 where id = $1";
+    tx.execute(sql, &[id.into(), sequence.into()]).await?;
+    Ok(())
+}
+
 /// Events in the order of their start, of which name or city have every one of `words`.
 pub(crate) async fn events(
     tx: &mut Tx,

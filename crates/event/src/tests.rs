@@ -119,6 +119,20 @@ fn admin() -> Caller {
 }
 
 impl House {
+    /// Another replica, which hears nothing of what this one changes.
+    async fn beside(&self) -> Arc<App> {
+        let side = self._side.db.clone();
+        let deps = Deps {
+            db: self.database.open_again().await,
+            clock: self.clock.clone(),
+            ids: Arc::new(SeededIds::new(2)),
+            bus: self.bus.clone(),
+            kv: Kv::memory(side, self.clock.clone()).await.unwrap(),
+            ticket: self.app.ticket.clone(),
+        };
+        crate::assemble(&config(), deps, &Metrics::new())
+    }
+
     fn client(&self, caller: &Caller) -> EventServiceClient<Wire> {
         EventServiceClient::new(self.wire.with(&Context::new(caller.clone(), "test")))
     }

@@ -3,6 +3,7 @@
 use std::{pin::Pin, sync::Arc};
 
 use axum::Router;
+use db::Db;
 use tonic::service::Routes;
 
 use crate::{Metrics, Tasks};
@@ -74,5 +75,36 @@ impl Unit {
     pub fn probe(mut self, name: &'static str, probe: Probe) -> Self {
         self.probes.push((name, probe));
         self
+    }
+
+    /// With a database that it can't work without: `/ready` asks whether it answers.
+    #[must_use]
+    pub fn database(self, db: Db) -> Self {
+        let probe: Probe = Arc::new(move || {
+            let db = db.clone();
+            Box::pin(async move {
+                let answers = db.read(|tx| {
+                    Box::pin(async move { tx.query_one("select 1", &[]).await.map(drop) })
+                });
+                answers.await.map_err(|error: db::Error| error.to_string())
+            })
+        });
+        self.probe("database", probe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_has_lost_its_database_is_not_ready() {
+        for test in testkit::databases(&[]).await {
+            let unit = Unit::new("test", Metrics::new(), Tasks::new()).database(test.db.clone());
+            let (part, probe) = &unit.probes[0];
+            assert_eq!((*part, probe().await), ("database", Ok(())));
+            test.db.close().await;
+            assert!(probe().await.is_err(), "{}", test.engine());
+        }
     }
 }

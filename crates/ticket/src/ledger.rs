@@ -41,6 +41,17 @@ pub(crate) struct Desk {
     pub(crate) maps: Arc<Maps>,
 }
 
+/// A message's sequence is the event's version, and in this many bits its number within that
+/// version's transaction.
+const MESSAGE_BITS: u32 = 20;
+
+/// What the next message of an event tells of it.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    available: i64,
+    sequence: i64,
+}
+
 /// What each event became by a transaction.
 pub(crate) type Changes = HashMap<EventId, Arc<Change>>;
 
@@ -123,16 +134,18 @@ pub(crate) async fn post(tx: &mut Tx, desk: &Desk, moves: &[Move<'_>]) -> Result
         return Err(corrupt("tallies", "an event with holds has none"));
     }
     // As it was before, so that each message tells what was left after its own move.
-    let mut left: HashMap<EventId, i64> = HashMap::new();
+    let mut told: HashMap<EventId, Told> = HashMap::new();
     for (event_id, count) in &taken {
-        let after = tallies.get(event_id).map_or(0, |tally| tally.available);
-        left.insert(*event_id, after + count);
+        let Some(tally) = tallies.get(event_id) else { continue };
+        let sequence = tally.version << MESSAGE_BITS;
+        told.insert(*event_id, Told { available: tally.available + count, sequence });
     }
     let mut messages = Vec::with_capacity(moves.len());
     for step in moves {
-        let available = left.entry(step.hold.event_id).or_default();
-        *available -= step.taken();
-        messages.push(message(desk, step, *available)?);
+        let told = told.entry(step.hold.event_id).or_default();
+        told.available -= step.taken();
+        messages.push(message(desk, step, *told)?);
+        told.sequence += 1;
     }
     desk.outbox.append(tx, &messages).await?;
     Ok(changes(moves, &tallies))
@@ -156,7 +169,7 @@ fn changes(moves: &[Move<'_>], tallies: &HashMap<EventId, Tally>) -> Changes {
     tallies.iter().map(change).collect()
 }
 
-fn message(desk: &Desk, step: &Move<'_>, available: i64) -> Result<Envelope, Failure> {
+fn message(desk: &Desk, step: &Move<'_>, told: Told) -> Result<Envelope, Failure> {
     let hold = step.hold;
     let places = desk.maps.places(hold.event_id, &hold.places);
     let content = SeatsChanged {
@@ -165,10 +178,11 @@ fn message(desk: &Desk, step: &Move<'_>, available: i64) -> Result<Envelope, Fai
         places: places.iter().map(wire::to_place).collect(),
         reason: step.reason.to_owned(),
         at_us: step.at.micros(),
-        available,
+        available: told.available,
+        sequence: told.sequence,
     };
-    let told = (TICKET_EVENTS, NAME, step.kind());
-    Envelope::new(told, hold.event_id, &content, step.context, (&*desk.ids, step.at))
+    let about = (TICKET_EVENTS, NAME, step.kind());
+    Envelope::new(about, hold.event_id, &content, step.context, (&*desk.ids, step.at))
 }
 
 /// A hold's places that are to become free.

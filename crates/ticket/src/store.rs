@@ -83,8 +83,3 @@ fn array_of(value: &Value, capacity: usize) -> Value {
 fn corrupt(column: &str, detail: impl Display) -> Error {
     Error::Corrupt { column: column.to_owned(), detail: detail.to_string() }
 }
-
-/// Whether the database answers.
-pub async fn answers(tx: &mut Tx) -> Result<(), Error> {
-    tx.query_one("select 1", &[]).await.map(|_| ())
-}

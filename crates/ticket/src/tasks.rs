@@ -2,8 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use db::Db;
-use platform::{Probe, Tasks};
+use platform::Tasks;
 use tokio::sync::Notify;
 
 use crate::{App, ops};
@@ -18,15 +17,4 @@ pub(crate) fn expire_holds(app: Arc<App>, tasks: &Tasks) {
             Ok(expired >= app.config.expiry_batch as usize)
         }
     });
-}
-
-/// Whether the database answers.
-pub(crate) fn probe(db: Db) -> Probe {
-    Arc::new(move || {
-        let db = db.clone();
-        Box::pin(async move {
-            let asked = db.read(|tx| Box::pin(crate::store::answers(tx)));
-            asked.await.map_err(|error: db::Error| error.to_string())
-        })
-    })
 }

@@ -18,9 +18,13 @@ pub(crate) async fn seats_changed(app: &Arc<App>, delivery: &Delivery) -> Result
         "seats.held" | "seats.released" => false,
         _ => return Ok(()),
     };
-    let seats: SeatsChanged = delivery.read()?;
-    let event = wire::id("event_id", &seats.event_id)?;
-    let available = seats.available;
-    let seats = ops::SeatsChanged { event, available, sold };
+    let told: SeatsChanged = delivery.read()?;
+    let seats = ops::SeatsChanged {
+        event: wire::id("event_id", &told.event_id)?,
+        available: told.available,
+        places: i64::try_from(told.places.len()).unwrap_or(i64::MAX),
+        sold,
+        sequence: told.sequence,
+    };
     Ok(follow_seats(app, &delivery.context(NAME), seats).await?)
 }

@@ -140,6 +140,51 @@ async fn the_last_seat_sold_sells_out_and_repeats_end_where_they_began() {
     }
 }
 
+/// A message about two places, of this sequence.
+fn numbered(kind: &'static str, event_id: &str, available: i64, sequence: i64) -> Delivery {
+    let event_id = event_id.to_owned();
+    let places = vec![Default::default(); 2];
+    let message = SeatsChanged { event_id, available, places, sequence, ..Default::default() };
+    let content = serde_json::to_value(message).unwrap();
+    Delivery { content, ..seats(kind, "", 0) }
+}
+
+#[tokio::test]
+async fn an_older_message_changes_nothing_whoever_handles_it_and_when() {
+    for house in houses().await {
+        let event = house.published().await.event_id;
+        let other = house.beside().await;
+        house.pass(11);
+        let hear = async |app, kind, available, sequence| {
+            let delivery = numbered(kind, &event, available, sequence);
+            consumers::seats_changed(app, &delivery).await.unwrap();
+            // In the database: a replica may know less.
+            house.history(&event).await.pop().unwrap()
+        };
+        let one = &house.app;
+        // Both know the event as on sale.
+        other.cache.event(event.parse().unwrap()).await.unwrap();
+        assert_eq!(hear(one, "seats.sold", 0, 10).await, "sold_out");
+        let back = hear(&other, "seats.released", 2, 11).await;
+        assert_eq!(back, "on_sale", "though the other was not told that it was sold out");
+        let steps = house.history(&event).await;
+        // Handled twice, in order, by both at once, and late.
+        hear(one, "seats.sold", 0, 10).await;
+        hear(one, "seats.released", 2, 11).await;
+        tokio::join!(
+            hear(one, "seats.sold", 0, 10),
+            hear(&other, "seats.sold", 0, 10),
+            hear(&other, "seats.released", 2, 11),
+        );
+        hear(&other, "seats.sold", 0, 10).await;
+        assert_eq!(house.history(&event).await, steps, "no step forth and back");
+        assert_eq!(hear(&other, "seats.sold", 0, 12).await, "sold_out");
+        assert_eq!(hear(one, "seats.released", 2, 11).await, "sold_out");
+        // What has no number is believed: so would be any old message without this guard.
+        assert_eq!(hear(one, "seats.released", 2, 0).await, "on_sale");
+    }
+}
+
 #[tokio::test]
 async fn what_is_said_of_seats_may_be_foreign_or_wrong() {
     for house in houses().await {

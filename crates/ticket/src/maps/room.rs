@@ -57,7 +57,8 @@ struct Inner {
 pub struct Counters {
     /// The version.
     pub tally: Tally,
-    /// The version that was read the time before.
+    /// The version that the map must have at least: the one read the time before, if that was
+    /// lately.
     before: i64,
     /// Section by section.
     pub sections: Vec<Counts>,
@@ -211,7 +212,12 @@ impl Room {
         sections.sort_by_cached_key(order);
         let tally = tally.unwrap_or(Tally { version: 0, available: 0 });
         let mut state = self.state();
-        let before = state.counters.as_ref().map_or(0, |(_, counters)| counters.tally.version);
+        // Of a read that is long past, everything since is missing, whoever wrote it.
+        let lately = since.minus(now.since(since));
+        let before = match &state.counters {
+            Some((at, counters)) if *at > lately => counters.tally.version,
+            _ => tally.version,
+        };
         let counters = Arc::new(Counters { tally, before, sections });
         state.hear(tally);
         state.counters = Some((now, counters.clone()));
@@ -228,8 +234,8 @@ impl Room {
         if let Some(seats) = kept {
             return Ok(seats);
         }
-        // What was committed since may not have come here yet; what was missing the time before is
-        // another replica's.
+        // What was committed since may not have come here yet; what was missing the time before,
+        // or was not looked for lately, is another replica's.
         self.catch_up(db, counters.before).await?;
         let mut seats = Seats { version, held: Vec::new(), sold: Vec::new() };
         let taken: Vec<(Spot, State)> = {

@@ -53,7 +53,8 @@ pub(crate) enum Decision {
 }
 
 /// Decides `sales`, first come first served. A hold that has lapsed but was not cleared away is as
-/// good as any; one that was is taken up again if all its places are free.
+/// good as any; one that was is taken up again if all its places are free. One that was released
+/// is over for good: whoever asks for its tickets is late.
 ///
 /// # Errors
 /// Why the database refused.
@@ -78,6 +79,8 @@ pub(crate) async fn decide(
             }
             Some(_) if !seen.insert(sale.hold.hold_id) => Some(Decision::Again),
             Some(HoldStatus::Held) => None,
+            // Given back by whoever had it: its booking is over.
+            Some(HoldStatus::Released) => Some(Decision::Lost(HoldStatus::Released)),
             Some(status) => {
                 again.push((index, sale, status));
                 None

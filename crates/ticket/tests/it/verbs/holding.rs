@@ -234,3 +234,25 @@ async fn another_replicas_releases_are_found_before_anybody_is_told_sold_out() {
         assert_eq!(later.seats.unwrap().held.len(), 26, "a second later the names are right too");
     }
 }
+
+#[tokio::test]
+async fn a_seat_taken_at_another_replica_is_shown_as_taken_also_after_a_quiet_time() {
+    for house in theatres().await {
+        let other = house.replica().await;
+        let taken = async || {
+            let seen = ops::get_availability(&other, EVENT, true).await.unwrap();
+            seen.seats.unwrap().held.len()
+        };
+        assert_eq!(taken().await, 0);
+        house.hold(seats(&["A/2", "A/3"])).await.unwrap();
+        house.clock.advance(Duration::from_secs(60));
+        assert_eq!(taken().await, 2, "nobody had asked here for a minute");
+        // While many ask, what another replica does is seen with the next reading but one.
+        house.hold(seats(&["B/1"])).await.unwrap();
+        for _ in 0..2 {
+            house.clock.advance(Duration::from_millis(501));
+            taken().await;
+        }
+        assert_eq!(taken().await, 3);
+    }
+}

@@ -81,7 +81,8 @@ async fn a_hold_that_lapsed_is_taken_up_again_if_all_its_places_are_free_and_els
 
         let given_back = house.hold(seats(&["B/9"])).await.unwrap();
         house.release(given_back.hold.hold_id).await.unwrap();
-        assert!(house.issue(given_back.hold.hold_id).await.is_ok(), "also what was given back");
+        let late = house.issue(given_back.hold.hold_id).await;
+        assert_eq!(reason(late), "HOLD_LOST", "its booking is over: whoever asks was overtaken");
         audit::check(&house.db.db).await;
     }
 }
