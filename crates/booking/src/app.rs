@@ -63,6 +63,11 @@ impl App {
         }
     }
 
+    /// How long a step takes at most, about: two calls.
+    pub(crate) fn longest_step(&self) -> Duration {
+        Duration::from_secs(2 * self.config.call_timeout_seconds)
+    }
+
     /// Until when a lease taken at `now` lasts.
     pub(crate) fn lease_until(&self, now: Timestamp) -> Timestamp {
         now.plus(Duration::from_secs(self.config.lease_seconds))

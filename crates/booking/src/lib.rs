@@ -126,6 +126,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let grpc = BookingServiceServer::new(grpc::Api { app: app.clone() });
     let unit = Unit::new(NAME, metrics.clone(), tasks)
         .grpc(Routes::new(grpc))
+        .database(db.clone())
         .http(http::routes(app.clone()));
     Ok(unit.task(move |tasks| {
         tasks.register(&metrics);

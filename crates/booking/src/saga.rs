@@ -14,7 +14,9 @@
 //!
 //! Whoever drives a booking holds its lease. Others may change the booking meanwhile (a buyer
 //! cancels, a payment event comes in): the driver's next write, which may be the one that ends its
-//! lease, is then refused by the version, and it goes on from what the booking has become.
+//! lease, is then refused by the version, and it goes on from what the booking has become. A driver
+//! begins no step that its lease may not outlast: one that was stopped for a while leaves the
+//! booking to whoever takes it next.
 
 mod capture_payment;
 mod hold_seats;
@@ -67,6 +69,11 @@ async fn run(app: &Arc<App>, context: &Context, mut booking: Booking) -> Result<
     let mut trouble = None;
     for _ in 0..MAX_ROUNDS {
         if !booking.cursor.leased || booking.cursor.lease != lease {
+            return Ok(Driven { booking, trouble });
+        }
+        if !booking.is_leased(app.clock.now().plus(app.longest_step())) {
+            let detail = "the lease ran out; whoever takes the booking next goes on";
+            let trouble = trouble.or_else(|| Some(Failure::unavailable(detail)));
             return Ok(Driven { booking, trouble });
         }
         let known = booking.state;

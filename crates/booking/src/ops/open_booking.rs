@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use kernel::{AccountId, BookingId, Caller, Choice, EventId, Failure, reference};
 use platform::idempotency::MAX_KEY_BYTES;
+use tokio::time::Instant;
 use wire::Context;
 
 use crate::{
@@ -35,6 +36,11 @@ const MAX_TOKEN_BYTES: usize = 1_024;
 /// After how long a caller may ask again for a booking that could not be opened yet, in
 /// milliseconds.
 const RETRY_MS: u64 = 1_000;
+
+/// How soon a repeated request looks again whether another process has opened the booking; twice
+/// as long each time, up to a limit.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 /// Opens a booking, or finds the one that the same key opened before: as it stands now, or refused
 /// as it was then.
@@ -165,7 +171,8 @@ async fn write_down(app: &App, context: &Context, change: Change) -> Result<Inte
     Ok(Intent::New(Box::new(change.booking.clone())))
 }
 
-/// The answer to a repeated request: once the first is over, or by going on where it stopped.
+/// The answer to a repeated request: once the first is over, here or in another process, or by
+/// going on where it stopped.
 async fn repeated(
     app: &Arc<App>,
     context: &Context,
@@ -175,26 +182,42 @@ async fn repeated(
         return answer(*found);
     }
     let id = found.id;
-    app.flights.landed(id, Duration::from_secs(app.config.wait_seconds)).await;
-    let decided = app
-        .decide(context, (id, None), move |change| {
-            let booking = &change.booking;
-            Ok(booking.is_opening() && !booking.is_leased(change.at))
-        })
-        .await?
-        .ok_or(Error::NotFound)?;
-    if decided.mine {
-        return opened(Box::pin(saga::drive(app, context, decided.booking)).await?);
+    let limit = Duration::from_secs(app.config.wait_seconds);
+    let until = Instant::now() + limit;
+    app.flights.landed(id, limit).await;
+    let mut pause = FIRST_LOOK;
+    loop {
+        let decided = app
+            .decide(context, (id, None), move |change| {
+                let booking = &change.booking;
+                Ok(booking.is_opening() && !booking.is_leased(change.at))
+            })
+            .await?
+            .ok_or(Error::NotFound)?;
+        if decided.mine {
+            return opened(Box::pin(saga::drive(app, context, decided.booking)).await?);
+        }
+        if !decided.booking.is_opening() {
+            return answer(decided.booking);
+        }
+        if Instant::now() + pause > until {
+            return Err(not_yet());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_LOOK);
     }
-    answer(decided.booking)
+}
+
+fn not_yet() -> Error {
+    let detail = "the booking could not be opened yet; it is being tried again";
+    Failure::unavailable(detail).retry_after(RETRY_MS).into()
 }
 
 fn opened(driven: Driven) -> Result<Booking, Error> {
     match driven.trouble {
         Some(trouble) if driven.booking.is_opening() => {
             tracing::warn!(booking = %driven.booking.id, %trouble, "booking not opened yet");
-            let detail = "the booking could not be opened yet; it is being tried again";
-            Err(Failure::unavailable(detail).retry_after(RETRY_MS).into())
+            Err(not_yet())
         }
         _ => answer(driven.booking),
     }

@@ -87,20 +87,45 @@ async fn a_buyer_who_never_comes_back_is_settled_too() {
     }
 }
 
-/// A booking that is due, its process gone within the issue of its tickets.
+/// A booking whose process is gone within the issue of its tickets.
 async fn left_behind(stage: &Stage) -> kernel::BookingId {
     let app = stage.app().await;
     let number = 4; // IssueTickets
     assert!(stage.dies_at((number, Fault::DieBefore), journey(stage, &app, false)).await);
-    stage.clock.advance(LEASE);
     let id = stage.world.memory().payments.keys().next().unwrap().clone();
     id.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_driver_that_was_stopped_for_longer_than_its_lease_begins_no_step() {
+    for stage in stages().await {
+        let id = left_behind(&stage).await;
+        let (stopped, other) = (stage.app().await, stage.app().await);
+        let (known, context) = (stage.load(id).await, wire::Context::service("booking"));
+        stage.clock.advance(LEASE);
+        let calls = stage.world.memory().calls.len();
+        let driven = saga::drive(&stopped, &context, known.clone()).await.unwrap();
+        assert!(driven.trouble.is_some());
+        assert_eq!(stage.world.memory().calls.len(), calls, "it is another's turn");
+        // Another takes it, and is at work when the first goes on.
+        stage.world.fail("CapturePayment", Fault::Wait);
+        let late = async {
+            stage.world.died.notified().await;
+            saga::drive(&stopped, &context, known.clone()).await.unwrap();
+            stage.world.go.notify_one();
+        };
+        let (resumed, ()) = tokio::join!(ops::resume_sagas(&other), late);
+        resumed.unwrap();
+        assert_eq!(stage.world.count("CapturePayment"), 1);
+        stage.assert_settled(id).await;
+    }
 }
 
 #[tokio::test]
 async fn a_due_booking_is_gone_on_with_by_one_of_many() {
     for stage in stages().await {
         let id = left_behind(&stage).await;
+        stage.clock.advance(LEASE);
         let (one, two) = (stage.app().await, stage.app().await);
         let (first, second) = tokio::join!(ops::resume_sagas(&one), ops::resume_sagas(&two));
         first.unwrap();
@@ -157,12 +182,20 @@ async fn a_driver_whose_lease_ran_out_has_what_it_did_undone() {
         let id = stage.world.memory().holds.keys().next().unwrap().parse().unwrap();
         let slow = stage.load(id).await;
         let survivor = stage.app().await;
-        stage.clock.advance(LEASE);
-        let cancelled = stage.cancel(&survivor, id).await.unwrap();
-        assert!(cancelled.cursor.undo.is_empty(), "all is undone by now");
-        stage.world.memory().payments.clear(); // as if it had never been asked for
         let context = wire::Context::service("booking");
-        saga::drive(&survivor, &context, slow).await.unwrap();
+        // It is stopped after it began the step, and before that step has its effect.
+        stage.world.fail("CreateIntent", Fault::Wait);
+        let meanwhile = async {
+            stage.world.died.notified().await;
+            stage.world.heal();
+            stage.clock.advance(LEASE);
+            let cancelled = stage.cancel(&survivor, id).await.unwrap();
+            assert!(cancelled.cursor.undo.is_empty(), "all is undone by now");
+            stage.world.memory().payments.clear(); // as if it had never been asked for
+            stage.world.go.notify_one();
+        };
+        let (driven, ()) = tokio::join!(saga::drive(&survivor, &context, slow), meanwhile);
+        driven.unwrap();
         assert_eq!(stage.world.memory().payments.len(), 1, "the slow one made it after all");
         stage.assert_settled(id).await;
     }

@@ -1,8 +1,9 @@
 //! Opening bookings: the way through, free ones, repeats, and what a part that is down leads to.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use kernel::{Caller, Choice, Code};
+use platform::{Metrics, Tasks};
 use wire::Context;
 
 use super::{
@@ -10,6 +11,7 @@ use super::{
     world::Fault,
 };
 use crate::{
+    app::App,
     domain::{PaymentStatus, Status},
     ops::{self, OpenBooking},
     shapes,
@@ -118,11 +120,37 @@ async fn requests_with_one_key_that_meet_open_one_booking() {
             let booking = answer.unwrap();
             assert_eq!((booking.id, booking.state.status), (id, Status::PaymentPending));
         }
-        // Of two processes, one may answer with the booking as it stands on its way.
+        // The same of two processes.
         let answers = tokio::join!(stage.open(&one, "k2"), stage.open(&two, "k2"));
-        assert_eq!(answers.0.unwrap().id, answers.1.unwrap().id);
+        let answers = [answers.0.unwrap(), answers.1.unwrap()];
+        assert_eq!(answers[0], answers[1]);
+        assert_eq!(answers[0].state.status, Status::PaymentPending);
         assert_eq!(stage.world.memory().holds.len(), 2);
         assert_eq!(stage.world.memory().payments.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_at_another_process_waits_for_the_first_or_is_told_to_come_again() {
+    for stage in stages().await {
+        let one = stage.app().await;
+        let (mut config, deps) = stage.parts().await;
+        config.wait_seconds = 1;
+        let two = Arc::new(App::new(config, deps, &Metrics::new(), &Tasks::new()));
+        stage.world.fail("HoldSeats", Fault::Wait);
+        let repeat = async {
+            stage.world.died.notified().await;
+            let (code, _) = told(stage.open(&two, "k").await);
+            assert_eq!(code, Code::Unavailable, "the first takes longer than one waits");
+            let go = async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                stage.world.go.notify_one();
+            };
+            tokio::join!(stage.open(&two, "k"), go).0
+        };
+        let (first, repeat) = tokio::join!(stage.open(&one, "k"), repeat);
+        assert_eq!(first.unwrap(), repeat.unwrap());
+        assert_eq!(stage.world.count("HoldSeats"), 1);
     }
 }
 
