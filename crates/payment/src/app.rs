@@ -52,6 +52,12 @@ impl App {
         self.clock.now()
     }
 
+    /// Whether a lease taken at `taken_at` may not outlast a call any more: what it is for is left
+    /// to whoever takes it next.
+    pub(crate) fn is_late(&self, taken_at: Timestamp) -> bool {
+        self.now() > taken_at.plus(self.patience.lease / 2)
+    }
+
     /// A call's result, and its entry for the transaction log.
     pub(crate) fn heard<T>(
         &self,

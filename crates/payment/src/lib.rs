@@ -140,6 +140,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     Ok(Unit::new(NAME, metrics, tasks)
         .grpc(tonic::service::Routes::new(PaymentServiceServer::new(Grpc(app.clone()))))
         .http(http::routes(app))
+        .database(kept.clone())
         .task(move |tasks| outbox.relay(db, bus, &relayed, &tasks))
         .task(move |tasks| platform::housekeeping(kept, clock, &tasks))
         .task(move |tasks| {

@@ -22,3 +22,5 @@ pub(crate) use process_webhook::{MAX_BODY as MAX_WEBHOOK, process_webhook};
 pub(crate) use prune_logs::prune_logs;
 pub(crate) use reconcile::{reconcile_payments, reconcile_refunds};
 pub(crate) use refund_payment::{RefundPayment, refund_payment};
+#[cfg(test)]
+pub(crate) use refund_payment::{finish_refund, provider_key};

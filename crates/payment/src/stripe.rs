@@ -24,6 +24,8 @@ const API_VERSION: &str = "2025-09-30.clover";
 const ATTEMPTS: u32 = 3;
 /// The wait before the second try; doubled for the third.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// Says of an answer that it is the one first given under the call's key.
+const REPLAYED: &str = "idempotent-replayed";
 
 /// Where Stripe is and how to speak to it.
 #[derive(Debug, Clone)]
@@ -50,6 +52,9 @@ pub(crate) enum Error {
     /// No answer, a fault of theirs, or too many calls: it may work later.
     #[error("provider unavailable: {0}")]
     Retryable(String),
+    /// A fault of theirs that they remember under the call's key, and will answer for ever.
+    #[error("provider remembers a fault under the key: {0}")]
+    Spent(String),
     /// The key was used for something else: a fault of ours.
     #[error("idempotency key misused: {0}")]
     Idempotency(String),
@@ -106,6 +111,7 @@ impl Error {
         match self {
             Self::Card { .. } => "card_error",
             Self::Retryable(_) => "retryable",
+            Self::Spent(_) => "key_spent",
             Self::Idempotency(_) => "idempotency",
             Self::Key(_) => "key",
             Self::Refused { .. } => "refused",
@@ -251,13 +257,18 @@ impl Stripe {
             Err(error) => return (Err(unreachable(error)), Value::Null),
         };
         let status = answer.status();
+        let replayed = answer.headers().get(REPLAYED).is_some_and(|value| value == "true");
         let body = match answer.bytes().await {
             Ok(body) => body,
             Err(error) => return (Err(unreachable(error)), Value::Null),
         };
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         if !status.is_success() {
-            return (Err(sort(status, &body)), body);
+            let error = match sort(status, &body) {
+                Error::Retryable(fault) if replayed => Error::Spent(fault),
+                error => error,
+            };
+            return (Err(error), body);
         }
         let read = T::deserialize(&body);
         // An answer that can't be read may still have taken effect: it is looked at again later.

@@ -1,6 +1,7 @@
 //! The service against the sandbox, over real ports, on both engines.
 
 mod faces;
+mod replicas;
 mod rest;
 mod webhooks;
 mod world;

@@ -197,5 +197,6 @@ async fn payment_of(tx: &mut Tx, intent: &Intent) -> Result<Option<Payment>, Fai
         return Ok(None);
     };
     let payment = store::lock(tx, id).await?;
-    Ok(payment.filter(|payment| payment.provider_reference.is_none()))
+    // The answer may have been taken in while this waited for the lock.
+    Ok(payment.filter(|its| its.provider_reference.as_ref().is_none_or(|own| *own == intent.id)))
 }

@@ -33,6 +33,9 @@ pub(crate) async fn reconcile_payments(app: Arc<App>) -> Result<bool, Failure> {
     let more = i64::try_from(taken.len()).is_ok_and(|count| count == patience.batch);
     let app = &app;
     let each = stream::iter(taken).for_each_concurrent(PARALLEL, |payment| async move {
+        if app.is_late(now) {
+            return;
+        }
         let (id, attempts) = (payment.id, payment.attempts);
         let looked = match payment.provider_reference {
             Some(_) => look(app, &payment, "reconcile").await,
@@ -64,6 +67,9 @@ pub(crate) async fn reconcile_refunds(app: Arc<App>) -> Result<bool, Failure> {
     let more = i64::try_from(taken.len()).is_ok_and(|count| count == patience.batch);
     let app = &app;
     let each = stream::iter(taken).for_each_concurrent(PARALLEL, |refund| async move {
+        if app.is_late(now) {
+            return;
+        }
         let id = refund.id;
         let looked = match payment_of(app, &refund).await {
             Ok(payment) => finish_refund(app, &payment, refund).await,

@@ -1,5 +1,10 @@
 //! `refund_payment`: sets the money aside under the caller's key, then has the provider give it
 //! back; whoever finds the refund pending finishes it.
+//!
+//! The provider's key comes from the refund's row, and another is used only where the provider
+//! itself says that the one before is spent, and lists no refund of it. So any number of replicas,
+//! also one that was stopped for hours in the middle, come to the same key, and the money goes back
+//! once.
 
 use std::sync::Arc;
 
@@ -22,9 +27,8 @@ use crate::{
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 500;
-/// After how many tries another key is used: the provider may remember a fault of its own under the
-/// first.
-const TRIES_PER_KEY: i64 = 3;
+/// The most keys of one refund.
+const MAX_KEYS: u32 = 32;
 /// Whose keys these are.
 const SCOPE: &str = "refund_payment";
 
@@ -140,7 +144,7 @@ pub(crate) async fn finish_refund(
     settle_refund(app, &refund, verdict, entry).await
 }
 
-/// The one call that brings the refund forward.
+/// The calls that bring the refund forward.
 async fn ask(
     app: &Arc<App>,
     payment: &Payment,
@@ -153,29 +157,47 @@ async fn ask(
         return Ok((result.map(Some), entry));
     }
     let intent = reference(payment)?;
-    if refund.attempts > 0 {
-        // A try before may have taken effect without our hearing of it.
-        let called = app.stripe.list_refunds(intent).await;
+    let new = NewRefund { intent, refund: refund.id, amount_minor: refund.amount_minor };
+    // A try before may have taken effect without our hearing of it; keys are forgotten in time.
+    let mut look = refund.attempts > 0;
+    let mut number = 1;
+    loop {
+        if look {
+            let (found, entry) = find_made(app, payment, (intent, refund)).await;
+            if !matches!(found, Ok(None)) {
+                return Ok((found, entry));
+            }
+            keep(app, entry).await?;
+        }
+        let called = app.stripe.create_refund(&new, provider_key(refund.id, number)).await;
         let (result, entry) = app.heard(payment.id, correlation, called);
-        let name = refund.id.to_string();
-        let ours = |made: &stripe::Refund| made.metadata.get("refund_id") == Some(&name);
-        let found = match result {
-            Ok(list) => list.data.into_iter().find(ours),
-            Err(error) => return Ok((Err(error), entry)),
-        };
-        if found.is_some() {
-            return Ok((Ok(found), entry));
+        if number == MAX_KEYS || !matches!(result, Err(stripe::Error::Spent(_))) {
+            return Ok((result.map(Some), entry));
         }
         keep(app, entry).await?;
+        number += 1;
+        look = true;
     }
-    let key = match refund.attempts {
-        few if few < TRIES_PER_KEY => format!("refund-{}", refund.id),
-        many => format!("refund-{}-{many}", refund.id),
-    };
-    let new = NewRefund { intent, refund: refund.id, amount_minor: refund.amount_minor };
-    let called = app.stripe.create_refund(&new, key).await;
-    let (result, entry) = app.heard(payment.id, correlation, called);
-    Ok((result.map(Some), entry))
+}
+
+/// The provider's refund that was made for ours, if there is one.
+async fn find_made(
+    app: &App,
+    payment: &Payment,
+    (intent, refund): (&str, &Refund),
+) -> (Result<Option<stripe::Refund>, stripe::Error>, Entry) {
+    let called = app.stripe.list_refunds(intent).await;
+    let (result, entry) = app.heard(payment.id, &payment.correlation_id, called);
+    let name = refund.id.to_string();
+    let ours = |made: &stripe::Refund| made.metadata.get("refund_id") == Some(&name);
+    (result.map(|list| list.data.into_iter().find(ours)), entry)
+}
+
+pub(crate) fn provider_key(refund: RefundId, number: u32) -> String {
+    match number {
+        1 => format!("refund-{refund}"),
+        further => format!("refund-{refund}-{further}"),
+    }
 }
 
 /// The refund and its payment, by the refund's id.
