@@ -126,6 +126,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let relay_metrics = metrics.clone();
     Ok(Unit::new(NAME, metrics, tasks)
         .grpc(Routes::new(AuthServiceServer::new(api)))
+        .database(deps.db.clone())
         .task(move |tasks| {
             platform::housekeeping(deps.db.clone(), deps.clock, &tasks);
             outbox.relay(deps.db, deps.bus, &relay_metrics, &tasks);

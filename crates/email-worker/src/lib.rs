@@ -117,6 +117,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     Ok(Unit::new(NAME, metrics, tasks)
         .grpc(Routes::new(EmailWorkerServiceServer::new(grpc::Api { app: app.clone() })))
         .http(http::routes(app.clone()))
+        .database(app.db.clone())
         .task(move |tasks| {
             let handler = consumers::handler(consumer);
             bus.consume(NAME, &[ACCOUNT_EVENTS, BOOKING_EVENTS], handler, &counts, &tasks);

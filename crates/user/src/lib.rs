@@ -73,11 +73,12 @@ pub fn build(_config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let app = Arc::new(App { db: deps.db, clock: deps.clock, tasks: tasks.clone() });
     let api = grpc::Api { app: app.clone() };
     let (bus, counts) = (deps.bus, metrics.clone());
-    Ok(Unit::new(NAME, metrics, tasks).grpc(Routes::new(UserServiceServer::new(api))).task(
-        move |tasks| {
+    Ok(Unit::new(NAME, metrics, tasks)
+        .grpc(Routes::new(UserServiceServer::new(api)))
+        .database(app.db.clone())
+        .task(move |tasks| {
             let handler = consumers::account_events(app.clone());
             bus.consume(NAME, &[ACCOUNT_EVENTS], handler, &counts, &tasks);
             platform::housekeeping(app.db.clone(), app.clock.clone(), &tasks);
-        },
-    ))
+        }))
 }
