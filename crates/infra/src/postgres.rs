@@ -1,6 +1,11 @@
 //! PostgreSQL 15 or later: a primary, and replicas that stream from it.
 
-use std::{fs, ops::Deref, path::PathBuf, process::Command};
+use std::{
+    fs,
+    ops::Deref,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
     Failure, Keep, Kind, Server,
@@ -91,6 +96,18 @@ impl Postgres {
         Ok(Self(server))
     }
 
+    /// The primary that somebody keeps in `directory`.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn find(directory: &Path) -> Result<Self, Failure> {
+        let server = Server::find(directory)?;
+        if server.kind() == Kind::Postgres {
+            return Ok(Self(server));
+        }
+        Err(Failure::new(format!("{} holds no primary", directory.display())))
+    }
+
     /// The url of its maintenance database.
     #[must_use]
     pub fn url(&self) -> String {
@@ -157,12 +174,15 @@ impl Replica {
     }
 }
 
+/// Nothing is outside its directory but a segment of System V memory, whose number is in
+/// `postmaster.pid`: no socket, no POSIX memory, which would outlive a server that is killed.
 /// A replica tries again soon when its primary comes back, and says which rows it still reads, so
 /// that cleaning up on the primary does not hold back its replay.
 fn settings(options: &PostgresOptions) -> String {
     let fsync = if options.fsync { "on" } else { "off" };
     format!(
-        "listen_addresses = '127.0.0.1'\nmax_connections = {}\nfsync = {fsync}\n\
+        "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
+         dynamic_shared_memory_type = mmap\nmax_connections = {}\nfsync = {fsync}\n\
          full_page_writes = {fsync}\nshared_buffers = 128MB\nmax_wal_size = 4GB\n\
          wal_level = replica\nhot_standby = on\nmax_wal_senders = 10\n\
          max_replication_slots = 10\nmax_slot_wal_keep_size = 1GB\nhot_standby_feedback = on\n\
@@ -173,15 +193,15 @@ fn settings(options: &PostgresOptions) -> String {
 
 /// What a killed server left would keep the next from starting if its process, a zombie, seems to
 /// live; nothing in the directory lives when this runs.
-fn command(programs: &std::path::Path, server: &Server) -> String {
+fn command(programs: &Path, server: &Server) -> String {
     format!(
         "segment=$(sed -n '7s/.* //p' cluster/postmaster.pid 2>/dev/null)\n\
          [ -z \"$segment\" ] || ipcrm -m \"$segment\" 2>/dev/null\n\
          rm -f cluster/postmaster.pid\n\
-         exec '{}' -D '{directory}/cluster' -p {} -k '{directory}'",
+         exec '{}' -D '{}/cluster' -p {}",
         programs.join("postgres").display(),
+        server.directory().display(),
         server.port(),
-        directory = server.directory().display(),
     )
 }
 
@@ -197,7 +217,7 @@ fn programs() -> Result<PathBuf, Failure> {
     })
 }
 
-fn major(folder: &std::path::Path) -> Option<u32> {
+fn major(folder: &Path) -> Option<u32> {
     if !["initdb", "pg_basebackup"].iter().all(|name| folder.join(name).is_file()) {
         return None;
     }

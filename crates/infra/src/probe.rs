@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Failure, server::Kind};
+use crate::{Failure, kind::Kind};
 
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// The largest answer that is read.

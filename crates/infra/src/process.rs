@@ -24,7 +24,10 @@ pub(crate) fn works_in(pid: u32, directory: &Path) -> bool {
 }
 
 /// Sends a signal by name (`KILL`); a process that is gone is no failure.
-pub(crate) fn signal(pid: u32, name: &str) -> Result<(), Failure> {
+///
+/// # Errors
+/// If the process is somebody else's.
+pub fn signal(pid: u32, name: &str) -> Result<(), Failure> {
     let mut kill = Command::new("sh");
     kill.args(["-c", r#"kill -s "$1" "$2""#, "kill", name, &pid.to_string()]);
     let status = kill.stdin(Stdio::null()).stderr(Stdio::null()).status()?;

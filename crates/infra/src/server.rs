@@ -13,6 +13,7 @@ use std::{
 use crate::{
     Failure, Keep,
     account::Account,
+    kind::Kind,
     place, probe,
     process::{living_in, signal, works_in},
     wait::{Waited, until},
@@ -50,63 +51,6 @@ segment=$(sed -n '7s/.* //p' "$1/cluster/postmaster.pid" 2>/dev/null)
 rm -rf "$1"
 "#;
 
-/// What a server is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// A PostgreSQL primary.
-    Postgres,
-    /// A PostgreSQL streaming replica.
-    Replica,
-    /// A PgBouncer.
-    PgBouncer,
-    /// A Redis.
-    Redis,
-    /// A Kafka broker, its own controller.
-    Kafka,
-}
-
-impl Kind {
-    const ALL: [Self; 5] =
-        [Self::Postgres, Self::Replica, Self::PgBouncer, Self::Redis, Self::Kafka];
-
-    /// Its name in messages and directories.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::Replica => "replica",
-            Self::PgBouncer => "pgbouncer",
-            Self::Redis => "redis",
-            Self::Kafka => "kafka",
-        }
-    }
-
-    /// The account it runs as where root starts it.
-    const fn account(self) -> &'static str {
-        match self {
-            Self::Postgres | Self::Replica | Self::PgBouncer => "postgres",
-            Self::Redis => "redis",
-            Self::Kafka => "kafka",
-        }
-    }
-
-    /// The signal for an orderly stop that waits for no client.
-    const fn stop_signal(self) -> &'static str {
-        match self {
-            Self::Postgres | Self::Replica => "INT",
-            Self::PgBouncer | Self::Redis | Self::Kafka => "TERM",
-        }
-    }
-
-    /// The signal that ends it at once, with nothing left behind outside its directory.
-    const fn end_signal(self) -> &'static str {
-        match self {
-            Self::Postgres | Self::Replica => "QUIT",
-            Self::PgBouncer | Self::Redis | Self::Kafka => "KILL",
-        }
-    }
-}
-
 /// A server in its directory, running or not. Unless it was told to be [kept](Keep), it ends when
 /// this is dropped, and when the process ends.
 #[derive(Debug)]
@@ -141,7 +85,7 @@ impl Server {
     pub(crate) fn new(kind: Kind, keep: &Keep) -> Result<Self, Failure> {
         let account = Account::for_server(kind.account())?;
         let directory = place::new_directory(kind.name(), keep, account)?;
-        let guard = Some(guard(kind, &directory, Stdio::piped())?);
+        let guard = Some(guard(kind.end_signal(), &directory, Stdio::piped())?);
         let kept = *keep != Keep::WhileOwned;
         Ok(Self { kind, directory, port: 0, child: Mutex::new(None), guard, kept })
     }
@@ -259,14 +203,8 @@ impl Server {
     /// # Errors
     /// If something is left behind.
     pub fn remove(mut self) -> Result<(), Failure> {
-        if self.guard.is_none() {
-            self.guard = Some(guard(self.kind, &self.directory, Stdio::null())?);
-        }
         self.release();
-        if self.directory.exists() {
-            return Err(Failure::new(format!("left behind: {}", self.directory.display())));
-        }
-        Ok(())
+        clear_by(&self.directory, self.kind.end_signal())
     }
 
     /// Writes a file in its directory that its account alone reads.
@@ -376,11 +314,30 @@ impl Drop for Server {
     }
 }
 
-fn guard(kind: Kind, directory: &Path, sign: Stdio) -> Result<Child, Failure> {
+/// Ends at once whatever works in `directory`, and removes it.
+///
+/// # Errors
+/// If something is left behind.
+pub fn clear(directory: &Path) -> Result<(), Failure> {
+    if let Ok(directory) = directory.canonicalize() {
+        clear_by(&directory, "KILL")?;
+    }
+    Ok(())
+}
+
+fn clear_by(directory: &Path, signal: &str) -> Result<(), Failure> {
+    guard(signal, directory, Stdio::null())?.wait()?;
+    if directory.exists() {
+        return Err(Failure::new(format!("left behind: {}", directory.display())));
+    }
+    Ok(())
+}
+
+fn guard(signal: &str, directory: &Path, sign: Stdio) -> Result<Child, Failure> {
     let guard = Command::new("sh")
         .args([OsStr::new("-c"), OsStr::new(GUARD), OsStr::new("guard")])
         .arg(directory)
-        .arg(kind.end_signal())
+        .arg(signal)
         .current_dir("/")
         .stdin(sign)
         .stdout(Stdio::null())

@@ -1,5 +1,6 @@
-//! What tests share and nothing ships: a database a test on both engines, a Redis, a Kafka, a clock
-//! that is driven, ids from a seed. Where something is missing, it panics and says how to get it; it never skips.
+//! What tests share and nothing ships: a database a test on both engines, a Redis, a Kafka, a
+//! clock that is driven, ids from a seed. Where something is missing, it panics and says how to get
+//! it; it never skips.
 #![expect(
     clippy::panic,
     reason = "linked into tests only, where a panic with its message is the failure"

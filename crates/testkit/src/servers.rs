@@ -1,5 +1,5 @@
-//! The Redis and the Kafka that all tests of a process share: those that `cargo xtask test` names, or
-//! else private ones, which end with the process. Tests keep apart by a namespace of their own.
+//! The Redis and the Kafka that all tests of a process share: those that `cargo xtask test` names,
+//! or else private ones, which end with the process. Tests keep apart by a namespace of their own.
 
 use std::sync::OnceLock;
 
@@ -13,8 +13,8 @@ pub fn redis_url() -> String {
     named("BOXOFFICE_TEST_REDIS").unwrap_or_else(|| OWN.get_or_init(start).url())
 }
 
-/// The brokers of a Kafka, as `bootstrap.servers` takes them: what `BOXOFFICE_TEST_KAFKA` says, or a
-/// private one's, which takes some seconds to start.
+/// The brokers of a Kafka, as `bootstrap.servers` takes them: what `BOXOFFICE_TEST_KAFKA` says, or
+/// a private one's, which takes some seconds to start.
 #[must_use]
 pub fn kafka_brokers() -> String {
     static OWN: OnceLock<Kafka> = OnceLock::new();
