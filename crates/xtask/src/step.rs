@@ -29,6 +29,12 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+impl From<infra::Failure> for Failure {
+    fn from(failure: infra::Failure) -> Self {
+        Self::new(failure.to_string())
+    }
+}
+
 /// The root of this checkout, from where this crate was built.
 pub(crate) fn root() -> PathBuf {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
