@@ -1,10 +1,15 @@
-//! The command line: `up`, `serve`, `demo`, `check-config`.
+//! The command line: `up`, `serve`, `migrate`, `seed`, `doctor`, `demo`, `check-config`.
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Args, Parser, Subcommand};
+use kernel::SystemClock;
+use platform::SystemIds;
 
-use crate::{Running, SANDBOX, Settings, Sources, StartError, demo, topology::ROLES};
+use crate::{
+    DemoAccount, Running, SANDBOX, Settings, Sources, StartError, compose, demo, doctor,
+    topology::ROLES,
+};
 
 /// A wrong configuration, a port that is taken, a state directory that can't be used.
 const EXIT_CANT_START: u8 = 2;
@@ -42,16 +47,27 @@ enum Command {
     /// Starts some of the services in this process
     Serve {
         /// Names: auth, user, event, ticket, booking, payment, realtime, gateway, booking-worker,
-        /// email-worker
+        /// email-worker, stripe-sandbox
         #[arg(required = true)]
         services: Vec<String>,
     },
+    /// Brings the databases up to date and makes the topics of the event log, and ends
+    Migrate,
+    /// Makes the demo accounts and events on services that run elsewhere ([remotes]), and ends
+    Seed,
+    /// Looks at configuration, databases, replicas, clocks, Redis, Kafka and services: a line each,
+    /// exit code 1 if anything is in the way
+    Doctor,
     /// Walks real journeys through a platform of its own, in a temporary directory, and checks
     /// every answer
     Demo {
         /// One JSON object a step
         #[arg(long)]
         json: bool,
+        /// Walks through the platform whose gateway is at this address instead, such as
+        /// http://127.0.0.1:3000
+        #[arg(long, value_name = "URL")]
+        against: Option<String>,
     },
     /// Checks the configuration and prints what is in force
     CheckConfig,
@@ -83,10 +99,18 @@ fn run(cli: Cli) -> Result<ExitCode, StartError> {
     match cli.command.unwrap_or(Command::Up) {
         Command::Up => runtime.block_on(up(load(cli.settings, &[])?)),
         Command::Serve { services } => runtime.block_on(up(load(cli.settings, &services)?)),
-        Command::Demo { json } => Ok(runtime.block_on(demo::run(json, &cli.settings.set))?),
+        Command::Migrate => runtime.block_on(doctor::migrate(&load(cli.settings, &[])?)),
+        Command::Seed => runtime.block_on(seed(&load(cli.settings, &[])?)),
+        Command::Doctor => runtime.block_on(doctor::examine(&load(cli.settings, &[])?)),
+        Command::Demo { json, against: Some(gateway) } => {
+            Ok(runtime.block_on(demo::run_against(&gateway, json)))
+        }
+        Command::Demo { json, against: None } => {
+            Ok(runtime.block_on(demo::run(json, &cli.settings.set))?)
+        }
         Command::CheckConfig => {
             let settings = load(cli.settings, &[])?;
-            crate::compose::check(&settings)?;
+            compose::check(&settings)?;
             say(&settings.tree.to_string());
             Ok(ExitCode::SUCCESS)
         }
@@ -111,12 +135,39 @@ async fn up(settings: Settings) -> Result<ExitCode, StartError> {
     let began = tokio::time::Instant::now();
     let running = crate::start(settings).await?;
     say(&greeting(&running, began.elapsed()));
-    wait_for_signal().await;
+    tokio::select! {
+        () = wait_for_signal() => {}
+        never = reload_on_hangup(&running) => match never {},
+    }
     say("stopping; once more to abort");
     tokio::select! {
         () = running.stop() => Ok(ExitCode::SUCCESS),
         () = wait_for_signal() => Ok(ExitCode::FAILURE),
     }
+}
+
+/// Makes the demo on services that run in other processes.
+async fn seed(settings: &Settings) -> Result<ExitCode, StartError> {
+    for service in ["auth", "event"] {
+        if !settings.remotes.contains_key(service) {
+            return Err(StartError::Demo(format!(
+                "remotes.{service} is empty: where does it run?"
+            )));
+        }
+    }
+    let key = compose::deployment_key(settings, None, &SystemIds)?;
+    let mesh = compose::mesh(settings, &key, Arc::new(SystemClock))?;
+    let accounts = crate::seed::demo((&mesh, &SystemClock), &key).await?;
+    say(&logins(&accounts));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn logins(accounts: &[DemoAccount]) -> String {
+    let line = |account: &DemoAccount| {
+        let password = account.password.expose();
+        format!("    {:<13} {:<28} {password}", account.title, account.email)
+    };
+    accounts.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// What a person needs to know once everything is ready.
@@ -143,16 +194,29 @@ fn greeting(running: &Running, took: std::time::Duration) -> String {
             lines.push(format!("  mailbox       http://{gateway}/mailbox"));
         }
     }
-    lines.push(format!("  state         {}", running.state_directory().display()));
+    if let Some(state) = running.state_directory() {
+        lines.push(format!("  state         {}", state.display()));
+    }
     if !running.new_accounts().is_empty() {
         lines.push("\n  demo accounts (their passwords are shown this once):".to_owned());
-        for account in running.new_accounts() {
-            let password = account.password.expose();
-            lines.push(format!("    {:<13} {:<28} {password}", account.title, account.email));
-        }
+        lines.push(logins(running.new_accounts()));
     }
     lines.push("\n  ctrl-c stops".to_owned());
     lines.join("\n")
+}
+
+/// Reads the certificates again at each SIGHUP.
+async fn reload_on_hangup(running: &Running) -> std::convert::Infallible {
+    use tokio::signal::unix::{SignalKind, signal};
+    // Without a handler the signal ends the process by itself.
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    loop {
+        hangups.recv().await;
+        match running.reload_certificates() {
+            Ok(()) => tracing::info!("certificates read again"),
+            Err(error) => tracing::error!(%error, "certificates not read again"),
+        }
+    }
 }
 
 async fn wait_for_signal() {
@@ -189,6 +253,6 @@ mod tests {
         assert!(key_and_value("a.b=c=d").unwrap() == ("a.b".into(), "c=d".into()));
         assert!(key_and_value("a.b").is_err());
         let help = Cli::command().render_long_help().to_string();
-        assert!(help.contains("demo") && help.contains("check-config"));
+        assert!(help.contains("demo") && help.contains("doctor"));
     }
 }

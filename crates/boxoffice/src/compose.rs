@@ -1,10 +1,14 @@
 //! From what is shared to services: gives each exactly the handles it needs, and builds it.
 
+mod demo_accounts;
 mod parts;
 
 use platform::{Tasks, Unit, config::Tree};
 
-pub(crate) use self::parts::Parts;
+pub(crate) use self::demo_accounts::DEMO_ACCOUNTS;
+pub(crate) use self::parts::{
+    Parts, database_settings, deployment_key, mesh, migrations, open_bus, open_kv, read_tls,
+};
 use crate::{SANDBOX, Settings, StartError, topology::Role};
 
 /// Builds one service.
@@ -141,13 +145,17 @@ fn gateway(parts: &Parts) -> Result<Unit, StartError> {
     if let Some(address) = realtime.filter(|_| config.realtime_url.is_empty()) {
         config.realtime_url = format!("ws://{address}/ws");
     }
-    let pages = web::pages(web::Deps {
+    let mut pages = web::pages(web::Deps {
         event: wire(event::NAME)?,
         email_worker: wire(email_worker::NAME)?,
         realtime_url: config.realtime_url.clone(),
         mailbox: parts.settings.has_mailbox(),
         clock: parts.clock.clone(),
-    });
+    })
+    .map_err(|error| StartError::build("web", error))?;
+    if parts.settings.has_mailbox() {
+        pages = pages.merge(demo_accounts::routes(&crate::seed::accounts(&parts.key)));
+    }
     let deps = gateway::Deps {
         auth: wire(auth::NAME)?,
         user: wire(user::NAME)?,
@@ -160,7 +168,7 @@ fn gateway(parts: &Parts) -> Result<Unit, StartError> {
         email_worker: wire(email_worker::NAME)?,
         kv: parts.kv.clone(),
         access: parts.access(gateway::NAME)?,
-        pages: pages.map_err(|error| StartError::build("web", error))?,
+        pages,
     };
     gateway::build(config, deps).map_err(|error| StartError::build(gateway::NAME, error))
 }
@@ -200,7 +208,7 @@ pub(crate) fn check(settings: &Settings) -> Result<(), StartError> {
     }
     let mut tree = settings.tree.clone();
     if settings.process.sandbox {
-        // Made at the first start.
+        // Made from the deployment's secret.
         for key in ["payment.stripe_secret_key", "payment.stripe_webhook_secret"] {
             tree.set(key, "the sandbox's")?;
         }

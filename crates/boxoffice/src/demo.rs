@@ -2,6 +2,7 @@
 //! answer is checked, and the first surprise ends it.
 
 mod buyer;
+mod choice;
 mod clean_up;
 mod client;
 mod door;
@@ -41,7 +42,23 @@ pub async fn run(json: bool, values: &[(String, String)]) -> Result<ExitCode, St
 
     let walked = walk(&stage, &mut report).await;
     running.stop().await;
-    Ok(match walked {
+    Ok(conclude(walked, &mut report))
+}
+
+/// Walks the journeys through the platform whose gateway is at `gateway`, and says how it went:
+/// success only if each answer was the expected one.
+pub async fn run_against(gateway: &str, json: bool) -> ExitCode {
+    let mut report = Report::new(json);
+    let walked = async {
+        let stage = Stage::against(gateway).await?;
+        report.note(&format!("walking through the platform at {}", stage.gateway));
+        walk(&stage, &mut report).await
+    };
+    conclude(walked.await, &mut report)
+}
+
+fn conclude(walked: Result<(), Surprise>, report: &mut Report) -> ExitCode {
+    match walked {
         Ok(()) => {
             report.finish();
             ExitCode::SUCCESS
@@ -50,7 +67,7 @@ pub async fn run(json: bool, values: &[(String, String)]) -> Result<ExitCode, St
             report.surprise(&surprise);
             ExitCode::FAILURE
         }
-    })
+    }
 }
 
 /// Settings for a platform that is looked at and thrown away: free ports, and limits that let one

@@ -1,5 +1,5 @@
 //! The life of a process: bind sockets → migrate → build → fill the mesh's slots → listen → start
-//! tasks → ready; and in reverse: drain → stop tasks → close.
+//! tasks → ready; and in reverse: unready → drain → stop tasks → close.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,9 +13,8 @@ use wire::Mesh;
 use crate::{
     StartError,
     compose::{self, Parts},
-    secrets::Secrets,
     seed::{self, DemoAccount},
-    settings::{Ports, Settings},
+    settings::{Ports, Settings, TlsFiles},
     state::StateDirectory,
     topology::Role,
 };
@@ -44,9 +43,11 @@ pub struct Running {
     addresses: BTreeMap<&'static str, Addresses>,
     new_accounts: Vec<DemoAccount>,
     mailbox: bool,
-    state: StateDirectory,
+    state: Option<StateDirectory>,
     drain: Duration,
     stop: CancellationToken,
+    mesh: Mesh,
+    tls: Option<TlsFiles>,
     servers: Tasks,
     units: Vec<Tasks>,
     shared: Tasks,
@@ -61,7 +62,10 @@ pub const SANDBOX: &str = stripe_sandbox::NAME;
 /// # Errors
 /// Why it can't start; nothing is left running then.
 pub async fn start(settings: Settings) -> Result<Running, StartError> {
-    let state = StateDirectory::open(&settings.process.state_directory)?;
+    let state = match settings.keeps_state() {
+        true => Some(StateDirectory::open(&settings.process.state_directory)?),
+        false => None,
+    };
     let roles = settings.roles()?;
     let mut sockets = bind(&settings, &roles).await?;
     let addresses: BTreeMap<_, _> =
@@ -69,8 +73,8 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn Ids> = Arc::new(SystemIds);
-    let secrets = Secrets::open(state.path())?;
-    let mut parts = Parts::open(settings, secrets, state.path(), (clock, ids), &addresses).await?;
+    let directory = state.as_ref().map(StateDirectory::path);
+    let parts = Parts::open(settings, directory, (clock, ids), &addresses).await?;
 
     let mut running = Running {
         addresses,
@@ -78,13 +82,15 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
         mailbox: parts.settings.has_mailbox(),
         drain: Duration::from_secs(parts.settings.process.drain_seconds),
         stop: CancellationToken::new(),
+        mesh: parts.mesh.clone(),
+        tls: parts.settings.tls.clone(),
         servers: Tasks::new(),
         units: Vec::new(),
         shared: parts.tasks.clone(),
         databases: parts.databases(),
         state,
     };
-    match raise(&mut running, &mut parts, &roles, &mut sockets).await {
+    match raise(&mut running, &parts, &roles, &mut sockets).await {
         Ok(()) => Ok(running),
         Err(error) => {
             running.stop().await;
@@ -96,10 +102,11 @@ pub async fn start(settings: Settings) -> Result<Running, StartError> {
 /// Builds every service, then lets all of them listen and work.
 async fn raise(
     running: &mut Running,
-    parts: &mut Parts,
+    parts: &Parts,
     roles: &[Role],
     sockets: &mut BTreeMap<&'static str, Sockets>,
 ) -> Result<(), StartError> {
+    parts.tasks.spawn("replicas", parts.mesh.watch(parts.tasks.stopping()));
     let mut units = Vec::with_capacity(roles.len() + 1);
     for role in roles {
         units.push(compose::build(*role, parts).await?);
@@ -114,7 +121,12 @@ async fn raise(
         running.listen(unit, sockets, &parts.mesh)?;
     }
     if parts.settings.process.demo && roles.len() == crate::topology::ROLES.len() {
-        running.new_accounts = seed::demo(parts).await?;
+        let made = seed::first_start(
+            (&parts.mesh, &*parts.clock),
+            &parts.key,
+            parts.state_directory.as_deref(),
+        );
+        running.new_accounts = made.await?;
     }
     Ok(())
 }
@@ -124,7 +136,7 @@ async fn bind(
     roles: &[Role],
 ) -> Result<BTreeMap<&'static str, Sockets>, StartError> {
     let mut names: Vec<&'static str> = roles.iter().map(|role| role.name).collect();
-    if settings.process.sandbox && names.contains(&payment::NAME) {
+    if settings.runs_sandbox() {
         names.push(SANDBOX);
     }
     let mut all = BTreeMap::new();
@@ -226,15 +238,26 @@ impl Running {
         self.mailbox
     }
 
-    /// Where the state is.
+    /// Where the state is; none if this process keeps none.
     #[must_use]
-    pub fn state_directory(&self) -> &std::path::Path {
-        self.state.path()
+    pub fn state_directory(&self) -> Option<&std::path::Path> {
+        self.state.as_ref().map(StateDirectory::path)
     }
 
-    /// Stops: no new requests, those under way finish, then tasks, then databases. Takes at most
+    /// Reads the certificates again, for connections that are made from now on. Those in use stay
+    /// where one can't be read.
+    ///
+    /// # Errors
+    /// The file that can't be read, or what is wrong with it.
+    pub fn reload_certificates(&self) -> Result<(), StartError> {
+        let Some(files) = &self.tls else { return Ok(()) };
+        Ok(self.mesh.reload_tls(&compose::read_tls(files)?)?)
+    }
+
+    /// Stops: callers are told to go elsewhere, no new requests, those under way finish, then tasks, then databases. Takes at most
     /// the configured drain time for each of the first two.
     pub async fn stop(self) {
+        self.mesh.drain().await;
         self.stop.cancel();
         let mut left = self.servers.stop(self.drain).await;
         // The last service calls the ones before it, so it stops first.

@@ -3,6 +3,7 @@
 pub mod cli;
 mod compose;
 pub mod demo;
+mod doctor;
 mod error;
 mod host;
 mod secrets;
@@ -14,4 +15,4 @@ pub mod topology;
 pub use error::StartError;
 pub use host::{Addresses, Running, SANDBOX, start};
 pub use seed::DemoAccount;
-pub use settings::{Ports, Process, SECTIONS, Settings, Sources};
+pub use settings::{Ports, Process, SECTIONS, Settings, Sources, TlsFiles};

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aws_lc_rs::hmac;
 use kernel::{Ids, Secret};
 
 use crate::StartError;
@@ -55,14 +56,6 @@ impl Secrets {
         Ok(Secret::new(secret))
     }
 
-    /// Forgets the secret called `name`.
-    ///
-    /// # Errors
-    /// If the file can't be written.
-    pub(crate) fn forget(&mut self, name: &str) -> Result<(), StartError> {
-        if self.by_name.remove(name).is_some() { self.keep() } else { Ok(()) }
-    }
-
     /// Writes the whole file beside the old one and then takes its place, so that a crash leaves
     /// one of the two.
     fn keep(&self) -> Result<(), StartError> {
@@ -93,6 +86,14 @@ pub(crate) fn bytes(hex: &Secret<String>) -> Secret<Vec<u8>> {
     let hex = hex.expose().as_bytes();
     let pairs = hex.chunks_exact(2).filter_map(|pair| std::str::from_utf8(pair).ok());
     Secret::new(pairs.filter_map(|pair| u8::from_str_radix(pair, 16).ok()).collect())
+}
+
+/// What `purpose` is given of the deployment's secret (HMAC-SHA256, as 64 hex digits): the same in
+/// every process, kept nowhere, and telling nothing of the secret itself.
+pub(crate) fn derived(secret: &Secret<Vec<u8>>, purpose: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose());
+    let tag = hmac::sign(&key, format!("boxoffice/derived/1 {purpose}").as_bytes());
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

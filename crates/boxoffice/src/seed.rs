@@ -1,11 +1,11 @@
-//! The demo of a first start: accounts with fresh passwords, and three events on sale. Goes through
-//! the services' own calls, and can be repeated after a crash in the middle.
+//! The demo: accounts, and three events on sale. Goes through the services' own calls, and can be
+//! repeated after a crash in the middle.
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
-use kernel::{Caller, Failure, Secret, Timestamp};
+use kernel::{Caller, Clock, Failure, Secret, Timestamp};
 use wire::{
-    Context,
+    Context, Mesh,
     pb::{
         auth::v1::{ProvisionAccountRequest, auth_service_client::AuthServiceClient},
         event::v1::{
@@ -15,7 +15,7 @@ use wire::{
     },
 };
 
-use crate::{StartError, compose::Parts, secrets::hex_secret, topology::HOST};
+use crate::{StartError, secrets::derived, topology::HOST};
 
 mod halls;
 
@@ -71,59 +71,80 @@ const PEOPLE: [Person; 4] = [
 
 const DONE: &str = "demo-made";
 
+/// The demo accounts of the deployment with this secret: their passwords come from it, so that
+/// whoever holds it can tell them again.
+pub(crate) fn accounts(secret: &Secret<Vec<u8>>) -> Vec<DemoAccount> {
+    let account = |person: &Person| {
+        let words = derived(secret, &format!("password of {}", person.email));
+        let password = words.chars().take(16).chain("-Aa1".chars()).collect();
+        let Person { title, email, .. } = *person;
+        DemoAccount { title, email, password: Secret::new(password) }
+    };
+    PEOPLE.iter().map(account).collect()
+}
+
 /// Makes the demo, unless the state directory says that it was made; answers the accounts that are
 /// new.
-pub(crate) async fn demo(parts: &mut Parts) -> Result<Vec<DemoAccount>, StartError> {
-    let done = parts.state_directory.join(DONE);
-    if done.exists() {
+pub(crate) async fn first_start(
+    (mesh, clock): (&Mesh, &dyn Clock),
+    secret: &Secret<Vec<u8>>,
+    state_directory: Option<&Path>,
+) -> Result<Vec<DemoAccount>, StartError> {
+    let done = state_directory.map(|directory| directory.join(DONE));
+    if done.as_ref().is_some_and(|done| done.exists()) {
         return Ok(Vec::new());
     }
-    let refused = |failure: Failure| StartError::Demo(failure.to_string());
-    let accounts = accounts(parts).await?;
-    events(parts).await.map_err(refused)?;
-    fs::write(&done, "").map_err(|error| StartError::state(&done, &error))?;
-    for account in &accounts {
-        parts.secrets.forget(&password_name(account.email))?;
+    let accounts = demo((mesh, clock), secret).await?;
+    if let Some(done) = done {
+        fs::write(&done, "").map_err(|error| StartError::state(&done, &error))?;
     }
     Ok(accounts)
 }
 
-fn password_name(email: &str) -> String {
-    format!("password of {email}")
+/// Makes what there is not of the demo yet; answers its accounts.
+pub(crate) async fn demo(
+    (mesh, clock): (&Mesh, &dyn Clock),
+    secret: &Secret<Vec<u8>>,
+) -> Result<Vec<DemoAccount>, StartError> {
+    let refused = |failure: Failure| StartError::Demo(failure.to_string());
+    let accounts = accounts(secret);
+    let organizations = provision(mesh, &accounts).await.map_err(refused)?;
+    events((mesh, clock), &organizations).await.map_err(refused)?;
+    Ok(accounts)
 }
 
-/// Opens the accounts. Until the demo is complete their passwords are kept, so that a crash in
-/// between loses none.
-async fn accounts(parts: &mut Parts) -> Result<Vec<DemoAccount>, StartError> {
-    let auth = parts.mesh.wire(HOST, "auth")?.with(&Context::service(HOST));
-    let mut accounts = Vec::with_capacity(PEOPLE.len());
-    for person in &PEOPLE {
-        let ids = parts.ids.clone();
-        let make = || hex_secret(&*ids).chars().take(16).chain("-Aa1".chars()).collect();
-        let password = parts.secrets.get(&password_name(person.email), make)?;
+/// Opens the accounts that are not there yet; answers their organizations, by title.
+async fn provision(
+    mesh: &Mesh,
+    accounts: &[DemoAccount],
+) -> Result<Vec<(&'static str, String)>, Failure> {
+    let auth = mesh.wire(HOST, "auth").map_err(Failure::internal)?.with(&Context::service(HOST));
+    let mut organizations = Vec::new();
+    for (person, account) in PEOPLE.iter().zip(accounts) {
         let request = ProvisionAccountRequest {
             email: person.email.to_owned(),
-            password: password.expose().clone(),
+            password: account.password.expose().clone(),
             first_name: person.first_name.to_owned(),
             last_name: "Demo".to_owned(),
             role: person.role.to_owned(),
             organization_name: person.organization.to_owned(),
         };
         let opened = AuthServiceClient::new(auth.clone()).provision_account(request).await;
-        let account =
-            opened.map_err(|status| StartError::Demo(wire::failure(&status).to_string()))?;
-        let organization = account.into_inner().organization_id;
+        let organization =
+            opened.map_err(|status| wire::failure(&status))?.into_inner().organization_id;
         if !organization.is_empty() {
-            parts.demo_organizations.push((person.title, organization));
+            organizations.push((person.title, organization));
         }
-        accounts.push(DemoAccount { title: person.title, email: person.email, password });
     }
-    Ok(accounts)
+    Ok(organizations)
 }
 
 /// Makes and publishes the events that are not there yet.
-async fn events(parts: &Parts) -> Result<(), Failure> {
-    let wire = parts.mesh.wire(HOST, "event").map_err(Failure::internal)?;
+async fn events(
+    (mesh, clock): (&Mesh, &dyn Clock),
+    organizations: &[(&'static str, String)],
+) -> Result<(), Failure> {
+    let wire = mesh.wire(HOST, "event").map_err(Failure::internal)?;
     let context = Context::new(Caller::Service(HOST.to_owned()), "demo");
     let mut client = EventServiceClient::new(wire.with(&context));
     let said = |status: tonic::Status| wire::failure(&status);
@@ -136,16 +157,14 @@ async fn events(parts: &Parts) -> Result<(), Failure> {
             Some(event) if event.published_at_us > 0 => continue,
             Some(event) => event.event_id.clone(),
             None => {
-                let organization = parts.demo_organizations.iter();
-                let organization_id = organization
-                    .filter(|(title, _)| *title == show.organizer)
-                    .map(|(_, id)| id.clone())
-                    .next()
+                let organization = organizations.iter().find(|(title, _)| *title == show.organizer);
+                let (_, organization_id) = organization
+                    .cloned()
                     .ok_or_else(|| Failure::internal("demo organizer is missing"))?;
                 let venue = CreateVenueRequest { organization_id, ..show.venue };
                 let venue = client.create_venue(venue).await.map_err(said)?.into_inner();
                 let event = CreateEventRequest { venue_id: venue.venue_id, ..show.event };
-                let event = at(event, parts.clock.now(), show.in_days);
+                let event = at(event, clock.now(), show.in_days);
                 client.create_event(event).await.map_err(said)?.into_inner().event_id
             }
         };

@@ -21,6 +21,9 @@ impl Surprise {
 /// How long the demo waits for something that happens by itself.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
+/// The longest that the demo waits when it is asked to come back later, and how often it does.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSES: u32 = 300;
 
 /// One person at one gateway: anonymous, or signed in.
 #[derive(Clone)]
@@ -121,7 +124,14 @@ impl Asked {
     /// If there is no answer, or its body is no JSON.
     pub async fn answer(self) -> Result<(u16, Value), Surprise> {
         let lost = |error: reqwest::Error| Surprise(format!("{}: {error}", self.what));
-        let response = self.request.send().await.map_err(lost)?;
+        let mut again = self.request.try_clone();
+        let mut response = self.request.send().await.map_err(lost)?;
+        for _ in 0..MAX_PAUSES {
+            let (Some(pause), Some(request)) = (pause(&response), again) else { break };
+            tokio::time::sleep(pause).await;
+            again = request.try_clone();
+            response = request.send().await.map_err(lost)?;
+        }
         let status = response.status().as_u16();
         let text = response.text().await.map_err(lost)?;
         if text.is_empty() {
@@ -156,6 +166,16 @@ impl Asked {
         }
         Err(Surprise(format!("{what}: expected the problem {code}, got {problem}")))
     }
+}
+
+/// How long to wait before asking again, if the answer says so and it is not long.
+fn pause(response: &reqwest::Response) -> Option<Duration> {
+    if response.status() != reqwest::StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let seconds = response.headers().get(reqwest::header::RETRY_AFTER)?.to_str().ok()?;
+    let pause = Duration::from_secs(seconds.parse().ok()?);
+    (pause <= LONGEST_PAUSE).then_some(pause)
 }
 
 /// The text at `key`.

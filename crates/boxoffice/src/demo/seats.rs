@@ -1,12 +1,14 @@
 //! Choosing seats on the plan, seen live by somebody else, and paying for them.
 
 use futures_util::{SinkExt, StreamExt};
+use kernel::Timestamp;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
 
 use super::{
     Report, Stage, Surprise,
     buyer::{self, Buyer},
+    choice,
     client::{PATIENCE, check, list, number, text},
     money,
 };
@@ -16,6 +18,7 @@ pub(super) struct Forgotten {
     pub booking_id: String,
     pub event_id: String,
     pub seat: String,
+    pub expires_at: Timestamp,
 }
 
 /// Holds a seat and walks away.
@@ -26,11 +29,15 @@ pub(super) async fn forget_a_hold(
 ) -> Result<Forgotten, Surprise> {
     let event = stage.event("Tempest").await?;
     let event_id = text(&event, "event_id")?.to_owned();
-    let seat = "gallery/D/10".to_owned();
+    let seat = choice::side_by_side(stage, &event_id, "gallery", 1).await?.concat();
     let wish = json!({"event_id": event_id, "choice": {"seats": [seat]}});
     let booking = money::open(&buyer.client, &wish).await?;
-    report.step(&format!("{seat} is held until {}", text(&booking, "expires_at")?));
-    Ok(Forgotten { booking_id: text(&booking, "booking_id")?.to_owned(), event_id, seat })
+    let expires_at = text(&booking, "expires_at")?;
+    report.step(&format!("{seat} is held until {expires_at}"));
+    let expires_at: Timestamp =
+        expires_at.parse().map_err(|error| Surprise(format!("{expires_at}: {error}")))?;
+    let booking_id = text(&booking, "booking_id")?.to_owned();
+    Ok(Forgotten { booking_id, event_id, seat, expires_at })
 }
 
 /// Browse, choose, hold (seen live), pay, confirmed, mail. Answers the booking.
@@ -45,7 +52,11 @@ pub(super) async fn buy_seats(
 
     let path = format!("/api/v1/events/{event_id}/seating-plan");
     let plan = stage.visitor.get(&path).expect(200).await?;
-    let seats = ["stalls/C/11", "stalls/C/12"];
+    let seats = choice::side_by_side(stage, &event_id, "stalls", 3).await?;
+    let [first, second, third] = seats.as_slice() else {
+        return Err(Surprise(format!("not three seats: {seats:?}")));
+    };
+    let seats = [first.as_str(), second.as_str()];
     report.step(&format!("the plan has {} sections", list(&plan, "sections")?.len()));
 
     let mut live = watch(stage, bob, &event_id).await?;
@@ -66,13 +77,13 @@ pub(super) async fn buy_seats(
 
     let again = once(&wish).answer().await?.1;
     check(text(&again, "booking_id")? == booking_id, || format!("a second booking: {again}"))?;
-    let other = json!({"event_id": event_id, "choice": {"seats": ["stalls/D/1"]}});
+    let other = json!({"event_id": event_id, "choice": {"seats": [third]}});
     once(&other).refused(422, "IDEMPOTENCY_KEY_REUSED").await?;
     report.step("the same request again is the same booking; another under its key is refused");
 
     live.wait_for("ticket:reserved", &seats).await?;
     report.step("bob sees both seats go, live");
-    let wish = json!({"event_id": event_id, "choice": {"seats": [seats[1], "stalls/C/13"]}});
+    let wish = json!({"event_id": event_id, "choice": {"seats": [second, third]}});
     let late = bob.client.post_once("/api/v1/bookings", &money::new_key(), &wish);
     late.refused(409, "SEAT_TAKEN").await?;
     report.step("bob can't have one of them any more");

@@ -4,7 +4,7 @@ use kernel::Secret;
 use serde_json::{Value, json};
 
 use super::client::{Client, Surprise, list, text};
-use crate::{Running, StartError};
+use crate::{Running, StartError, compose::DEMO_ACCOUNTS};
 
 /// A platform to walk through.
 pub struct Stage {
@@ -42,6 +42,27 @@ impl Stage {
                 .map(|a| (a.title.to_owned(), a.email.to_owned(), a.password.clone()))
                 .collect(),
         })
+    }
+
+    /// The platform whose gateway is at `gateway`, `http://host:port`, with its demo accounts.
+    ///
+    /// # Errors
+    /// If it can't be reached, or is no demo.
+    pub async fn against(gateway: &str) -> Result<Self, Surprise> {
+        let gateway = gateway.trim_end_matches('/').to_owned();
+        let visitor = Client::new(&gateway);
+        let (status, accounts) = visitor.get(DEMO_ACCOUNTS).answer().await?;
+        if status != 200 {
+            let detail = "is no demo on a loopback address (boxoffice.demo=true)";
+            return Err(Surprise(format!("{gateway} {detail}: {DEMO_ACCOUNTS} answers {status}")));
+        }
+        let mut people = Vec::new();
+        for account in list(&accounts, "accounts")? {
+            let password = Secret::new(text(account, "password")?.to_owned());
+            let (title, email) = (text(account, "title")?, text(account, "email")?);
+            people.push((title.to_owned(), email.to_owned(), password));
+        }
+        Ok(Self { gateway, visitor, people })
     }
 
     /// A demo account by its title, signed in.
