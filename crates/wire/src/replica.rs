@@ -38,9 +38,9 @@ use crate::{
     target::Target,
 };
 
-/// An idle connection is asked for a sign of life this often, so that a dead peer is noticed before
-/// a call needs it.
-const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
+/// A connection is asked for a sign of life this often, and given up without one: after a broken
+/// network a new connection works at once, an old one only when TCP gets round to it.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A failure's details travel in a header.
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;

@@ -108,7 +108,7 @@ async fn nobody_waits_for_a_replica_that_hangs() {
     );
     assert!(metrics(&mesh).contains(&ill), "{ill}");
     for _ in 0..50 {
-        let quick = timeout(Duration::from_millis(500), update(wire.clone(), "hello")).await;
+        let quick = timeout(SOON / 2, update(wire.clone(), "hello")).await;
         quick.expect("nobody waits").unwrap();
     }
     drop(paused);
@@ -182,7 +182,14 @@ async fn who_has_fewest_calls_under_way_is_asked() {
 async fn a_server_that_drains_gets_no_new_calls_and_finishes_those_it_has() {
     let (world, other) = (World::remote().await, Process::start());
     let leaving = world.address.unwrap();
-    let (_mesh, wire, _watching) = client(&[leaving, other.address], true);
+    let (mesh, wire, _watching) = client(&[leaving, other.address], true);
+    let well = async || {
+        let health = mesh.health_of("user").await.into_iter();
+        health.map(|(address, well)| (address, well.is_ok())).collect::<Vec<_>>()
+    };
+    let addresses = [leaving, other.address].map(|address| format!("http://{address}"));
+    let [first, second] = addresses;
+    assert_eq!(well().await, [(first.clone(), true), (second.clone(), true)]);
     let mut calls = JoinSet::new();
     for _ in 0..2 {
         calls.spawn(get(wire.clone(), "wait"));
@@ -190,6 +197,7 @@ async fn a_server_that_drains_gets_no_new_calls_and_finishes_those_it_has() {
     world.script.entered.passed(1).await;
     other.script.entered.passed(1).await;
     world.meshes[1].drain().await;
+    assert_eq!(well().await, [(first, false), (second, true)]);
     until("its callers notice", async || {
         world.arrived();
         for _ in 0..20 {
