@@ -290,15 +290,15 @@ impl Settings {
 
 /// The PEM files, if they are filled in.
 fn tls(tree: &Tree) -> Result<Option<TlsFiles>, ConfigError> {
+    const NEEDED: &str = "all three files are needed, or none";
     let files: TlsFiles = tree.section("tls")?;
     let empty = [&files.ca, &files.certificate, &files.key].map(|path| path.as_os_str().is_empty());
     match empty {
         [true, true, true] => Ok(None),
         [false, false, false] => Ok(Some(files)),
-        [ca, certificate, _] => {
-            let missing = if ca { "ca" } else { ["key", "certificate"][usize::from(certificate)] };
-            Err(wrong(&format!("tls.{missing}"), "all three files are needed, or none"))
-        }
+        [true, _, _] => Err(wrong("tls.ca", NEEDED)),
+        [_, true, _] => Err(wrong("tls.certificate", NEEDED)),
+        [_, _, true] => Err(wrong("tls.key", NEEDED)),
     }
 }
 
