@@ -62,9 +62,9 @@ async fn a_server_that_restarts_under_load_loses_nothing_and_is_used_again() {
     for kill in [true, false] {
         sleep(Duration::from_millis(200)).await;
         if kill {
-            server.kill().unwrap()
+            server.kill().unwrap();
         } else {
-            server.stop().unwrap()
+            server.stop().unwrap();
         }
         let told = Instant::now();
         let refused = write(&db, -1).await;
