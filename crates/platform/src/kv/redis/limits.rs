@@ -10,6 +10,7 @@ use std::{
 };
 
 use kernel::{Failure, SystemClock};
+use tokio::sync::Mutex;
 
 use super::link::{Link, SHORT, Script};
 use crate::kv::{Allowance, Rate, limits};
@@ -19,19 +20,35 @@ pub(in crate::kv) struct Limits {
     namespace: Arc<str>,
     count: Script,
     own: limits::Limits,
-    /// Whether the own limits were asked last, so that it is told once and not with each request.
+    /// Whether Redis was away when it was asked last: told once, and not with each request.
     alone: AtomicBool,
+    /// While it is away one request at a time looks whether it still is; no other waits for it.
+    looking: Mutex<()>,
 }
 
 impl Limits {
     pub(super) fn new(link: Link, namespace: Arc<str>) -> Self {
-        let (count, alone) = (Script::new(include_str!("limit.lua")), AtomicBool::new(false));
-        Self { link, namespace, count, own: limits::Limits::new(Arc::new(SystemClock)), alone }
+        Self {
+            link,
+            namespace,
+            count: Script::new(include_str!("limit.lua")),
+            own: limits::Limits::new(Arc::new(SystemClock)),
+            alone: AtomicBool::new(false),
+            looking: Mutex::new(()),
+        }
     }
 
     /// A count whose answer is lost is repeated: the request may count twice.
     pub(in crate::kv) async fn count(&self, key: &str, rate: Rate) -> Allowance {
+        let looking = match self.alone.load(Ordering::Relaxed) {
+            true => match self.looking.try_lock() {
+                Ok(looking) => Some(looking),
+                Err(_) => return self.own.count(key, rate),
+            },
+            false => None,
+        };
         let counted = self.shared(key, rate).await;
+        drop(looking);
         let was_alone = self.alone.swap(counted.is_err(), Ordering::Relaxed);
         match counted {
             Ok(allowance) => {

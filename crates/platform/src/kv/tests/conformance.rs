@@ -26,6 +26,8 @@ const SHORT: Duration = Duration::from_secs(1);
 const LASTING: Duration = Duration::from_secs(4);
 const LONG: Duration = Duration::from_secs(60);
 const MANY: u64 = u64::MAX;
+/// With whatever a store may set its own fields apart by.
+const WISH: &str = "{\"a\": [1, 2]}\n:\u{20ac}";
 
 pub(crate) async fn cache(subject: &impl Subject) {
     let kv = subject.open().await;
@@ -154,11 +156,11 @@ pub(crate) async fn queue_order(subject: &impl Subject) {
     assert_eq!(queue.place("l", "a").await.unwrap(), None);
     assert!(queue.claim("l", 5, LONG).await.unwrap().is_empty());
     for (number, member) in (1..).zip(["a", "b", "c", "d"]) {
-        let (place, is_new) = queue.join("l", member, "wish", MANY).await.unwrap();
-        assert_eq!((place.number, &*place.content, is_new), (number, "wish", true));
+        let (place, is_new) = queue.join("l", member, WISH, MANY).await.unwrap();
+        assert_eq!((place.number, &*place.content, is_new), (number, WISH, true));
     }
     let (again, is_new) = queue.join("l", "b", "another wish", MANY).await.unwrap();
-    assert_eq!((again.number, &*again.content, is_new), (2, "wish", false));
+    assert_eq!((again.number, &*again.content, is_new), (2, WISH, false));
     assert_eq!(queue.place("l", "b").await.unwrap(), Some(again));
     let full = queue.join("l", "e", "", 4).await.unwrap_err();
     assert_eq!((full.code, &*full.reason), (Code::Exhausted, "QUEUE_FULL"));
@@ -289,7 +291,7 @@ pub(crate) async fn queue_outcomes(subject: &impl Subject) {
     // Whatever the clock of the store shows: `a` holds for a while, `b` doesn't.
     let at = |time: Duration| begun[0].joined_at.plus(time);
     let settled = |number, holds: Duration, kept: Duration| {
-        let outcome = format!("served {number}");
+        let outcome = format!("served: {number}:");
         Settled { number, outcome, holds_until: at(holds), kept_until: at(kept) }
     };
     let two = [settled(1, SHORT, LONG), settled(2, Duration::ZERO, LONG)];
@@ -301,7 +303,7 @@ pub(crate) async fn queue_outcomes(subject: &impl Subject) {
     assert_eq!(head(&queue).await, (2, 3, 1));
     let place = queue.place("l", "a").await.unwrap().unwrap();
     assert_eq!((place.number, place.claimed, &*place.content), (1, false, ""));
-    assert_eq!(place.outcome.as_deref(), Some("served 1"));
+    assert_eq!(place.outcome.as_deref(), Some("served: 1:"));
     assert_eq!((place.joined_at, queue.place("m", "a").await.unwrap()), (at(Duration::ZERO), None));
     assert!(!queue.leave("l", "a").await.unwrap(), "there is nothing to give up");
     // Who is served already gets no other place while that holds, who is not in it any more does.
