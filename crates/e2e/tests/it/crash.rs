@@ -1,57 +1,24 @@
 //! `kill -9` at random moments of a running load, and an audit of everything afterwards; with twins
 //! that take a guard away, and the audit's own test, so that none of it can pass by accident.
 
-mod audit;
-mod facts;
-mod journal;
-mod load;
-mod plants;
 mod platform;
-mod stage;
-mod web;
 
 use std::{sync::Arc, time::Duration};
 
 use testkit::SeededIds;
 use tokio::time::{Instant, sleep};
 
-use self::{
-    audit::{audit, unsettled},
+use self::platform::Platform;
+use crate::sale::{
+    FORGETFUL, ROOMY, come_to_rest,
     facts::Facts,
     journal::Entries,
-    load::{Load, World},
-    platform::Platform,
+    load::{Load, Pace, World},
+    plants, report, stage,
+    stores::Stores,
+    violations,
     web::Web,
 };
-
-/// What makes a small platform fast and forgetful enough for a test: short holds and leases, and
-/// limits that let one address be many buyers.
-const VALUES: &[(&str, &str)] = &[
-    ("auth.argon2_memory_kib", "64"),
-    ("auth.argon2_passes", "1"),
-    ("gateway.visitor_burst", "100000"),
-    ("gateway.visitor_per_minute", "100000"),
-    ("gateway.account_burst", "100000"),
-    ("gateway.account_per_minute", "100000"),
-    ("gateway.sign_in_burst", "100000"),
-    ("gateway.sign_in_per_minute", "100000"),
-    ("booking.hold_ttl_seconds", "10"),
-    ("booking.call_timeout_seconds", "2"),
-    ("booking.lease_seconds", "8"),
-    ("booking.wait_seconds", "1"),
-    ("booking.resume_period_ms", "100"),
-    ("booking.retry_first_ms", "50"),
-    ("booking.retry_limit_seconds", "1"),
-    ("ticket.expiry_period_ms", "200"),
-    ("payment.lease_seconds", "2"),
-    ("payment.reconcile_after_seconds", "3"),
-    ("payment.reconcile_at_most_seconds", "6"),
-    ("payment.due_period_ms", "200"),
-    ("email-worker.lease_seconds", "5"),
-    ("booking-worker.booking_timeout_seconds", "2"),
-    ("booking-worker.lease_seconds", "5"),
-    ("log.filter", "error"),
-];
 
 /// The most milliseconds that a platform lives once it is ready, and one that may grow old.
 const LIFE_MS: u64 = 600;
@@ -59,9 +26,8 @@ const LONG_LIFE_MS: u64 = 2_500;
 /// One platform in so many grows old, and one start in so many is killed before it is ready.
 const OLD: u64 = 8;
 const EARLY: u64 = 8;
-/// What the first start puts on sale.
-const DEMO_EVENTS: usize = 3;
-const POLL: Duration = Duration::from_millis(300);
+/// Who buys: the event log, in which the audit looks for all of it, has to keep all wishes.
+const PACE: Pace = Pace { clients: 24, wishes_a_life: 24 };
 
 /// A run: how often the platform is killed, with which settings, how long clients go on asking, and
 /// how long everything may take to come to rest.
@@ -84,11 +50,13 @@ impl Run {
     /// Kills the platform again and again under load, lets it come to rest, and audits it.
     async fn go(&self) -> Outcome {
         let directory = tempfile::tempdir().unwrap();
-        let values = [VALUES, self.values].concat();
+        let values = [ROOMY, FORGETFUL, self.values].concat();
         let mut platform = Platform::new(directory.path(), &values);
         platform.first_start(&SeededIds::new(self.seed)).await;
         let web = Arc::new(Web::new(platform.face(), self.patience));
-        let world = World::new(web.clone(), stage::set(&platform, &web).await, self.seed);
+        let stage = stage::set(&web, platform.passwords()).await;
+        let world = World::new(web.clone(), stage, (self.seed, PACE));
+        let stores = Stores::Files(platform.state());
         let began = Instant::now();
         let load = Load::start(&world);
         for kill in 0..self.kills {
@@ -106,17 +74,13 @@ impl Run {
         load.end().await;
         println!("killed {} times in {:?}; {} tries lost", self.kills, began.elapsed(), web.lost());
         world.ask_again().await;
-        self.come_to_rest(&platform).await;
+        come_to_rest(&stores, self.patience).await;
         world.ask_again().await;
         platform.stop().await;
 
-        let facts = Facts::read(&platform.state()).await;
+        let facts = Facts::read(&stores).await;
         let entries = world.journal.entries().clone();
-        let mut violations = [web.unanswered(), audit(&facts, &entries)].concat();
-        let events = world.stage.halls.len() + world.stage.queues.len() + DEMO_EVENTS;
-        if facts.tallies.len() != events {
-            violations.push(format!("{} events are on sale, not {events}", facts.tallies.len()));
-        }
+        let violations = [web.unanswered(), violations(&facts, &entries, &world.stage)].concat();
         report(&facts, &entries, began.elapsed());
         if !violations.is_empty() {
             println!("{} violations:\n{}", violations.len(), violations.join("\n"));
@@ -124,36 +88,6 @@ impl Run {
         }
         Outcome { directory, entries, violations }
     }
-
-    /// Waits until nothing is left undone, or the time for it is over: the audit says what is left.
-    async fn come_to_rest(&self, platform: &Platform) {
-        let give_up = Instant::now() + self.patience;
-        loop {
-            let left = unsettled(&Facts::read(&platform.state()).await);
-            if left.is_empty() || Instant::now() > give_up {
-                return;
-            }
-            sleep(POLL).await;
-        }
-    }
-}
-
-fn report(facts: &Facts, entries: &Entries, took: Duration) {
-    let status = |name: &str| facts.bookings.iter().filter(|its| its.status == name).count();
-    println!(
-        "{} bookings asked for in {took:?}: {} confirmed, {} cancelled, {} expired, {} failed; \
-         {} tickets, {} refunds, {} places in queues, {} events, {} mails",
-        entries.wishes.len(),
-        status("CONFIRMED"),
-        status("CANCELLED"),
-        status("EXPIRED"),
-        status("FAILED"),
-        facts.tickets.len(),
-        facts.provider_refunds.len(),
-        entries.places.len(),
-        facts.events.len(),
-        facts.mails.len(),
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +98,8 @@ async fn nothing_is_lost_or_doubled_when_the_platform_is_killed_fifty_times_unde
         outcome.directory.disable_cleanup(true);
         panic!("{:?} is wrong in {}", outcome.violations, outcome.directory.path().display());
     }
-    plants::each_is_found(&outcome.directory.path().join("data"), &outcome.entries).await;
+    let state = outcome.directory.path().join("data");
+    plants::each_is_found(&Stores::Files(state), &outcome.entries).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,15 @@ mod crash;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod distributed;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod fleet;
+#[cfg(test)]
 mod routes;
+#[cfg(test)]
+mod sale;
 #[cfg(test)]
 mod start;
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use testkit::SeededIds;
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
@@ -16,6 +15,8 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
+
+use crate::sale::web::Face;
 
 /// How long a start or a stop may take on a machine that has other things to do.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,17 +26,6 @@ const FALSE_START_MS: u64 = 120;
 const READY: &str = "start here    ";
 const LAST_LINE: &str = "ctrl-c stops";
 const LOG: &str = "platform.log";
-
-/// Where a running platform is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Face {
-    /// `http://host:port` of the gateway.
-    pub(super) gateway: String,
-    /// The same of the payment provider.
-    pub(super) provider: String,
-    /// With which a buyer's browser talks to the provider.
-    pub(super) publishable_key: String,
-}
 
 /// A platform that runs as a process of its own, or has just been killed.
 pub(super) struct Platform {
@@ -71,8 +61,8 @@ impl Platform {
         self.face.subscribe()
     }
 
-    pub(super) fn password(&self, email: &str) -> &str {
-        &self.passwords[email]
+    pub(super) fn passwords(&self) -> &BTreeMap<String, String> {
+        &self.passwords
     }
 
     /// Starts the process without waiting for it to be ready.
@@ -110,11 +100,7 @@ impl Platform {
         self.spawn();
         let gateway = timeout(PATIENCE, self.read_greeting()).await;
         let gateway = gateway.unwrap_or_else(|_| panic!("no greeting in time; {}", self.log()));
-        let settings = format!("{gateway}/api/v1/settings");
-        let settings: Value = reqwest::get(settings).await.unwrap().json().await.unwrap();
-        let text = |key: &str| settings["payment"][key].as_str().unwrap().to_owned();
-        let (provider, publishable_key) = (text("api_base"), text("publishable_key"));
-        self.face.send_replace(Some(Face { gateway, provider, publishable_key }));
+        self.face.send_replace(Some(Face::of(vec![gateway]).await));
     }
 
     /// Reads what the process tells until it is ready; answers the gateway's address.

@@ -22,8 +22,8 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("listen.door.http", "1", "door"),
     ("boxoffice.host", "no such host", "no such host"),
     ("boxoffice.database", "mysql://localhost", "boxoffice.database"),
-    ("boxoffice.kv", "redis://localhost", "boxoffice.kv"),
-    ("boxoffice.bus", "kafka://localhost", "boxoffice.bus"),
+    ("boxoffice.kv", "memcached://localhost", "boxoffice.kv"),
+    ("boxoffice.bus", "kafka://", "boxoffice.bus"),
     ("boxoffice.roles", "[\"bookings\"]", "bookings"),
     ("boxoffice.roles", "[\"booking\", \"gateway\"]", "memory:"),
     ("boxoffice.secret", "secret", "boxoffice.secret"),
@@ -123,7 +123,7 @@ async fn a_port_that_is_taken_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_directory_that_can_not_be_used_is_named() {
     let system = System::start(&[]).await;
-    let used = system.running.state_directory().display().to_string();
+    let used = system.running.state_directory().unwrap().display().to_string();
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join("file"), "").unwrap();
     let file = directory.path().join("file/data").display().to_string();

@@ -1,16 +1,13 @@
 //! What is set up before the load: buyers, and small events that sell out.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use kernel::{Clock, SystemClock};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{
-    platform::Platform,
-    web::{Call, Web},
-};
+use super::web::{Call, Web};
 
 const BUYERS: usize = 24;
 /// Halls that sell at once, and halls with a queue before them.
@@ -19,29 +16,32 @@ const QUEUES: usize = 4;
 /// How long a mail may take.
 const MAIL: Duration = Duration::from_secs(30);
 
-pub(super) const ROWS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
-pub(super) const SEATS_A_ROW: u64 = 10;
+pub(crate) const ROWS: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
+pub(crate) const SEATS_A_ROW: u64 = 10;
 
 /// Somebody who buys.
 #[derive(Debug, Clone)]
-pub(super) struct Buyer {
-    pub(super) account: String,
-    pub(super) token: String,
+pub(crate) struct Buyer {
+    pub(crate) account: String,
+    pub(crate) token: String,
 }
 
 /// Who and what there is.
-pub(super) struct Stage {
-    pub(super) buyers: Vec<Buyer>,
-    pub(super) halls: Vec<String>,
-    pub(super) queues: Vec<String>,
+pub(crate) struct Stage {
+    pub(crate) buyers: Vec<Buyer>,
+    pub(crate) halls: Vec<String>,
+    pub(crate) queues: Vec<String>,
 }
 
+/// Passwords of the demo accounts by address.
+type Passwords = BTreeMap<String, String>;
+
 /// Sets everything up on a platform that has just been started for the first time.
-pub(super) async fn set(platform: &Platform, web: &Arc<Web>) -> Stage {
-    let operator = log_in(platform, web, "operator@boxoffice.example").await;
+pub(crate) async fn set(web: &Arc<Web>, passwords: &Passwords) -> Stage {
+    let operator = log_in(web, passwords, "operator@boxoffice.example").await;
     let sign_ups = (0..BUYERS).map(|number| sign_up(web, &operator, number));
     let buyers = stream::iter(sign_ups).buffered(8).collect().await;
-    let theatre = log_in(platform, web, "theatre@boxoffice.example").await;
+    let theatre = log_in(web, passwords, "theatre@boxoffice.example").await;
     let venue = web.expect(&Call::post("/api/v1/venues", &venue()).by(&theatre), 201).await;
     let venue = text(&venue, "venue_id");
     let mut stage = Stage { buyers, halls: Vec::new(), queues: Vec::new() };
@@ -52,16 +52,19 @@ pub(super) async fn set(platform: &Platform, web: &Arc<Web>) -> Stage {
     for number in 0..QUEUES {
         stage.queues.push(event(web, &theatre, &venue, (number, Some(&queue))).await);
     }
+    for queue in &stage.queues {
+        await_queue(web, queue).await;
+    }
     stage
 }
 
-pub(super) async fn log_in(platform: &Platform, web: &Web, email: &str) -> String {
-    let login = json!({"email": email, "password": platform.password(email)});
+async fn log_in(web: &Web, passwords: &Passwords, email: &str) -> String {
+    let login = json!({"email": email, "password": passwords[email]});
     let tokens = web.expect(&Call::post("/api/v1/auth/login", &login), 200).await;
     text(&tokens, "access_token")
 }
 
-pub(super) fn text(value: &Value, key: &str) -> String {
+fn text(value: &Value, key: &str) -> String {
     let found = value[key].as_str();
     found.unwrap_or_else(|| panic!("no {key} in {value}")).to_owned()
 }
@@ -94,6 +97,19 @@ async fn pin(web: &Web, operator: &str, email: &str) -> String {
             return words.find(|word| word.len() == 6).expect("a pin").to_owned();
         }
         assert!(Instant::now() < give_up, "no mail to {email}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until the queue's keeper has heard of the event.
+async fn await_queue(web: &Web, event: &str) {
+    let look = Call::get(format!("/api/v1/events/{event}/queue"));
+    let give_up = Instant::now() + MAIL;
+    loop {
+        match web.insist(&look).await {
+            Some((200, queue)) if queue["enabled"] != false => return,
+            seen => assert!(Instant::now() < give_up, "no queue for {event}: {seen:?}"),
+        }
         sleep(Duration::from_millis(20)).await;
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{counted, differing};
-use crate::crash::facts::{Event, Facts, Step};
+use crate::sale::facts::{Event, Facts, Step};
 
 /// Where a booking may go, by status; written down here once more, on purpose.
 const WAYS: &[(&str, &[&str])] = &[
@@ -65,7 +65,7 @@ fn histories(facts: &Facts) -> BTreeMap<&str, Vec<&Step>> {
 }
 
 /// Histories with a gap or a step that is none, or that don't end where the booking is.
-pub(super) fn broken_histories(facts: &Facts) -> Vec<String> {
+pub(crate) fn broken_histories(facts: &Facts) -> Vec<String> {
     let histories = histories(facts);
     let mut found = Vec::new();
     for booking in &facts.bookings {
@@ -106,7 +106,7 @@ fn expected(history: &[&Step]) -> Vec<&'static str> {
 }
 
 /// Events that are missing, doubled or out of order, and logs with a hole.
-pub(super) fn lost_events(facts: &Facts) -> Vec<String> {
+pub(crate) fn lost_events(facts: &Facts) -> Vec<String> {
     let mut found = Vec::new();
     let ids = counted(facts.events.iter().map(|event| event.id.as_str()));
     let doubled = ids.iter().filter(|(_, count)| **count > 1);
@@ -178,7 +178,7 @@ fn lost_seat_events(facts: &Facts) -> Vec<String> {
 }
 
 /// Events without their mail, and mails without their event.
-pub(super) fn lost_mails(facts: &Facts) -> Vec<String> {
+pub(crate) fn lost_mails(facts: &Facts) -> Vec<String> {
     let addresses: BTreeMap<_, _> =
         facts.contacts.iter().map(|(account, email)| (account.as_str(), email.as_str())).collect();
     let mut expected = Vec::new();

@@ -1,10 +1,20 @@
-//! What the databases of a state directory say, read as they are: no code of the services is asked.
+//! What the stores of a platform say, read as they are: no code of the services is asked.
 
-use std::path::Path;
+use std::time::Duration;
 
-use db::{Db, FromValue, Row, Settings};
+use db::Row;
+use kernel::Secret;
+use platform::{
+    Tasks,
+    kv::{Kv, RedisSettings},
+};
 use serde_json::Value;
 use uuid::Uuid;
+
+use super::{
+    log,
+    stores::{PROVIDER, Servers, Store, Stores, at},
+};
 
 /// The databases with an outbox and an inbox.
 const SERVICES: [&str; 7] = [
@@ -18,163 +28,138 @@ const SERVICES: [&str; 7] = [
 ];
 
 /// Everything the audit looks at.
-#[derive(Debug, Default)]
-pub(super) struct Facts {
-    pub(super) bookings: Vec<Booking>,
-    pub(super) steps: Vec<Step>,
-    pub(super) tickets: Vec<Ticket>,
-    pub(super) claims: Vec<Claim>,
-    pub(super) holds: Vec<Hold>,
-    pub(super) sections: Vec<Section>,
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Facts {
+    pub(crate) bookings: Vec<Booking>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) tickets: Vec<Ticket>,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) sections: Vec<Section>,
     /// Event, capacity, places that are free.
-    pub(super) tallies: Vec<(String, i64, i64)>,
-    pub(super) payments: Vec<Payment>,
-    pub(super) intents: Vec<Intent>,
+    pub(crate) tallies: Vec<(String, i64, i64)>,
+    pub(crate) payments: Vec<Payment>,
+    pub(crate) intents: Vec<Intent>,
     /// Intent, minor units that went back at the provider.
-    pub(super) provider_refunds: Vec<(String, i64)>,
-    pub(super) events: Vec<Event>,
+    pub(crate) provider_refunds: Vec<(String, i64)>,
+    pub(crate) events: Vec<Event>,
     /// Topic, number of its last event.
-    pub(super) topics: Vec<(String, i64)>,
+    pub(crate) topics: Vec<(String, i64)>,
     /// Group, topic, number of the last event that it is done with.
-    pub(super) offsets: Vec<(String, String, i64)>,
-    pub(super) mails: Vec<Mail>,
+    pub(crate) offsets: Vec<(String, String, i64)>,
+    pub(crate) mails: Vec<Mail>,
     /// Account, address.
-    pub(super) contacts: Vec<(String, String)>,
+    pub(crate) contacts: Vec<(String, String)>,
     /// Line (an event), its last number, the number being served.
-    pub(super) lines: Vec<(String, i64, i64)>,
+    pub(crate) lines: Vec<(String, i64, i64)>,
     /// Line, number, member.
-    pub(super) places: Vec<(String, i64, String)>,
+    pub(crate) places: Vec<(String, i64, String)>,
     /// What waits, or was given up: in words.
-    pub(super) leftovers: Vec<String>,
+    pub(crate) leftovers: Vec<String>,
 }
 
-#[derive(Debug)]
-pub(super) struct Booking {
-    pub(super) id: String,
-    pub(super) reference: String,
-    pub(super) account: String,
-    pub(super) key: String,
-    pub(super) event: String,
-    pub(super) status: String,
-    pub(super) payment_status: String,
-    pub(super) places: usize,
-    pub(super) total_minor: i64,
-    pub(super) payment: Option<String>,
+#[derive(Debug, Clone)]
+pub(crate) struct Booking {
+    pub(crate) id: String,
+    pub(crate) reference: String,
+    pub(crate) account: String,
+    pub(crate) key: String,
+    pub(crate) event: String,
+    pub(crate) status: String,
+    pub(crate) payment_status: String,
+    pub(crate) places: usize,
+    pub(crate) total_minor: i64,
+    pub(crate) payment: Option<String>,
     /// Whether somebody has to do something with it, or is at it.
-    pub(super) open: bool,
+    pub(crate) open: bool,
 }
 
 /// A line of a booking's history, in order.
-#[derive(Debug)]
-pub(super) struct Step {
-    pub(super) booking: String,
-    pub(super) from: String,
-    pub(super) to: String,
-    pub(super) input: String,
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) booking: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) input: String,
 }
 
-#[derive(Debug)]
-pub(super) struct Ticket {
-    pub(super) booking: String,
-    pub(super) event: String,
-    pub(super) section: String,
-    pub(super) seat: Option<String>,
-    pub(super) price_minor: i64,
-    pub(super) live: bool,
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    pub(crate) booking: String,
+    pub(crate) event: String,
+    pub(crate) section: String,
+    pub(crate) seat: Option<String>,
+    pub(crate) price_minor: i64,
+    pub(crate) live: bool,
 }
 
-#[derive(Debug)]
-pub(super) struct Claim {
-    pub(super) event: String,
-    pub(super) seat: String,
-    pub(super) hold: String,
-    pub(super) sold: bool,
+#[derive(Debug, Clone)]
+pub(crate) struct Claim {
+    pub(crate) event: String,
+    pub(crate) seat: String,
+    pub(crate) hold: String,
+    pub(crate) sold: bool,
 }
 
-#[derive(Debug)]
-pub(super) struct Hold {
-    pub(super) id: String,
-    pub(super) event: String,
-    pub(super) seats: Vec<String>,
-    pub(super) section: Option<String>,
-    pub(super) quantity: i64,
-    pub(super) held: bool,
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    pub(crate) id: String,
+    pub(crate) event: String,
+    pub(crate) seats: Vec<String>,
+    pub(crate) section: Option<String>,
+    pub(crate) quantity: i64,
+    pub(crate) held: bool,
 }
 
-#[derive(Debug)]
-pub(super) struct Section {
-    pub(super) event: String,
-    pub(super) section: String,
-    pub(super) capacity: i64,
-    pub(super) held: i64,
-    pub(super) sold: i64,
+#[derive(Debug, Clone)]
+pub(crate) struct Section {
+    pub(crate) event: String,
+    pub(crate) section: String,
+    pub(crate) capacity: i64,
+    pub(crate) held: i64,
+    pub(crate) sold: i64,
 }
 
-#[derive(Debug)]
-pub(super) struct Payment {
-    pub(super) id: String,
-    pub(super) booking: String,
-    pub(super) amount_minor: i64,
-    pub(super) captured_minor: i64,
-    pub(super) refunded_minor: i64,
-    pub(super) state: String,
-    pub(super) intent: Option<String>,
+#[derive(Debug, Clone)]
+pub(crate) struct Payment {
+    pub(crate) id: String,
+    pub(crate) booking: String,
+    pub(crate) amount_minor: i64,
+    pub(crate) captured_minor: i64,
+    pub(crate) refunded_minor: i64,
+    pub(crate) state: String,
+    pub(crate) intent: Option<String>,
 }
 
 /// A payment as the provider has it.
-#[derive(Debug)]
-pub(super) struct Intent {
-    pub(super) id: String,
-    pub(super) status: String,
-    pub(super) booking: String,
-    pub(super) received_minor: i64,
+#[derive(Debug, Clone)]
+pub(crate) struct Intent {
+    pub(crate) id: String,
+    pub(crate) status: String,
+    pub(crate) booking: String,
+    pub(crate) received_minor: i64,
 }
 
-#[derive(Debug)]
-pub(super) struct Event {
-    pub(super) topic: String,
-    pub(super) number: i64,
-    pub(super) id: String,
-    pub(super) key: String,
-    pub(super) kind: String,
-    pub(super) content: Value,
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) topic: String,
+    pub(crate) number: i64,
+    pub(crate) id: String,
+    pub(crate) key: String,
+    pub(crate) kind: String,
+    pub(crate) content: Value,
 }
 
-#[derive(Debug)]
-pub(super) struct Mail {
-    pub(super) to: String,
-    pub(super) template: String,
-    pub(super) text: String,
-    pub(super) sent: bool,
-}
-
-/// A database, to read only.
-struct Store(Db);
-
-impl Store {
-    async fn open(state: &Path, name: &str) -> Self {
-        let url = format!("sqlite:{}", state.join(format!("{name}.sqlite")).display());
-        Self(Db::open(&Settings::new(url)).await.unwrap())
-    }
-
-    async fn all<T: Send + 'static>(&self, sql: &'static str, of: fn(&Row) -> T) -> Vec<T> {
-        let rows = self.0.read(move |tx| Box::pin(async move { tx.query(sql, &[]).await }));
-        rows.await.unwrap_or_else(|error| panic!("{sql}: {error}")).iter().map(of).collect()
-    }
-
-    /// Adds a leftover for each row: `what`, and the row's text.
-    async fn left(&self, facts: &mut Facts, what: &str, sql: &'static str) {
-        let texts = self.all(sql, get::<String>).await;
-        facts.leftovers.extend(texts.into_iter().map(|text| format!("{what} {text}")));
-    }
-}
-
-fn at<T: FromValue>(row: &Row, index: usize) -> T {
-    row.get(index).unwrap()
+#[derive(Debug, Clone)]
+pub(crate) struct Mail {
+    pub(crate) to: String,
+    pub(crate) template: String,
+    pub(crate) text: String,
+    pub(crate) sent: bool,
 }
 
 /// The only column.
-fn get<T: FromValue>(row: &Row) -> T {
+fn get<T: db::FromValue>(row: &Row) -> T {
     at(row, 0)
 }
 
@@ -194,29 +179,84 @@ fn list(row: &Row, index: usize) -> Vec<Value> {
 }
 
 impl Facts {
-    /// Reads the state directory of a platform.
-    pub(super) async fn read(state: &Path) -> Self {
+    /// Reads everything.
+    pub(crate) async fn read(stores: &Stores) -> Self {
         let mut facts = Self::default();
-        facts.read_bookings(state).await;
-        facts.read_tickets(state).await;
-        facts.read_payments(state).await;
-        facts.read_sandbox(state).await;
-        facts.read_bus(state).await;
-        facts.read_mails(state).await;
-        facts.read_queues(state).await;
-        for name in SERVICES {
-            let store = Store::open(state, name).await;
-            let waiting = "select kind || ' of ' || key from boxoffice_outbox";
-            store.left(&mut facts, &format!("{name}: in the outbox:"), waiting).await;
-            let stuck = "select key from boxoffice_idempotency where answer is null";
-            store.left(&mut facts, &format!("{name}: no answer under key"), stuck).await;
-            store.0.close().await;
+        for name in SERVICES.into_iter().chain([PROVIDER]) {
+            facts.read_database(stores, name).await;
+        }
+        match stores {
+            Stores::Files(_) => {
+                facts.read_database(stores, "bus").await;
+                facts.read_database(stores, "kv").await;
+            }
+            Stores::Servers(servers) => {
+                facts.read_log(servers).await;
+                facts.read_lines(servers).await;
+            }
         }
         facts
     }
 
-    async fn read_bookings(&mut self, state: &Path) {
-        let store = Store::open(state, "booking_service").await;
+    /// The same, but for the database called `name`, which is read again.
+    pub(crate) async fn read_again(&self, stores: &Stores, name: &str) -> Self {
+        let mut facts = self.clone();
+        facts.read_database(stores, name).await;
+        facts
+    }
+
+    async fn read_database(&mut self, stores: &Stores, name: &str) {
+        let store = Store::open(stores, name).await;
+        match name {
+            "booking_service" => self.read_bookings(&store).await,
+            "booking_system_ticket" => self.read_tickets(&store).await,
+            "payment_db" => self.read_payments(&store).await,
+            "booking_system" => self.read_mails(&store).await,
+            PROVIDER => self.read_provider(&store).await,
+            "bus" => self.read_bus(&store).await,
+            "kv" => self.read_queues(&store).await,
+            _ => {}
+        }
+        if SERVICES.contains(&name) {
+            const WAITING: &str = "select kind || ' of ' || key from boxoffice_outbox";
+            const STUCK: &str = "select key from boxoffice_idempotency where answer is null";
+            self.left(&store, &format!("{name}: in the outbox:"), WAITING).await;
+            self.left(&store, &format!("{name}: no answer under key"), STUCK).await;
+        }
+        store.close().await;
+    }
+
+    /// Adds a leftover for each row: `what`, and the row's text.
+    async fn left(&mut self, store: &Store, what: &str, sql: &'static str) {
+        self.leftovers.extend(store.told(what, sql).await);
+    }
+
+    async fn read_log(&mut self, servers: &Servers) {
+        let brokers = servers.brokers.clone();
+        let read = tokio::task::spawn_blocking(move || log::read(&brokers)).await.unwrap();
+        self.events = read.events;
+        self.topics = read.topics;
+        self.offsets = read.offsets;
+        self.leftovers.extend(read.leftovers);
+    }
+
+    async fn read_lines(&mut self, servers: &Servers) {
+        let tasks = Tasks::new();
+        let (url, namespace) = (Secret::new(servers.redis.clone()), String::new());
+        let kv = Kv::redis(&RedisSettings { url, namespace }, &tasks).await.unwrap();
+        for (event, ..) in &self.tallies {
+            let head = kv.queue().head(event).await.unwrap();
+            if head.last > 0 {
+                let (last, serving) = (head.last as i64, head.serving as i64);
+                self.lines.push((event.clone(), last, serving));
+            }
+            let waiting = (0..head.waiting).map(|_| (event.clone(), 0, String::new()));
+            self.places.extend(waiting);
+        }
+        tasks.stop(Duration::ZERO).await;
+    }
+
+    async fn read_bookings(&mut self, store: &Store) {
         const BOOKINGS: &str =
             "select id, reference, account_id, idempotency_key, event_id, status,
             payment_status, places, coalesce(total_minor, 0), payment_id,
@@ -245,12 +285,10 @@ impl Facts {
         };
         self.steps = store.all(STEPS, step).await;
         const DEAD: &str = "select step || ': ' || last_error from dead_letters";
-        store.left(self, "booking's dead letter", DEAD).await;
-        store.0.close().await;
+        self.left(store, "booking's dead letter", DEAD).await;
     }
 
-    async fn read_tickets(&mut self, state: &Path) {
-        let store = Store::open(state, "booking_system_ticket").await;
+    async fn read_tickets(&mut self, store: &Store) {
         const TICKETS: &str = "select booking_id, event_id, section, seat, price_minor,
             status in ('issued', 'used') from tickets";
         let ticket = |row: &Row| Ticket {
@@ -293,11 +331,9 @@ impl Facts {
         const TALLIES: &str = "select t.event_id, i.capacity, t.available
             from tallies t join inventories i on i.event_id = t.event_id";
         self.tallies = store.all(TALLIES, |row| (id(row, 0), at(row, 1), at(row, 2))).await;
-        store.0.close().await;
     }
 
-    async fn read_payments(&mut self, state: &Path) {
-        let store = Store::open(state, "payment_db").await;
+    async fn read_payments(&mut self, store: &Store) {
         const PAYMENTS: &str = "select payment_id, booking_id, amount_minor, captured_minor,
             refunded_minor, state, provider_reference from payments";
         let payment = |row: &Row| Payment {
@@ -312,12 +348,10 @@ impl Facts {
         self.payments = store.all(PAYMENTS, payment).await;
         const OPEN: &str = "select state || ' of ' || amount_minor from refunds
             where state <> 'succeeded'";
-        store.left(self, "a refund that is", OPEN).await;
-        store.0.close().await;
+        self.left(store, "a refund that is", OPEN).await;
     }
 
-    async fn read_sandbox(&mut self, state: &Path) {
-        let store = Store::open(state, "stripe_sandbox").await;
+    async fn read_provider(&mut self, store: &Store) {
         const INTENTS: &str = "select doc from stripe_objects where kind = 'payment_intent'";
         self.intents = store.all(INTENTS, |row| intent(&get(row))).await;
         const REFUNDS: &str = "select doc from stripe_objects where kind = 'refund'";
@@ -328,12 +362,10 @@ impl Facts {
         };
         self.provider_refunds = store.all(REFUNDS, refund).await;
         const DUE: &str = "select kind || ' ' || target from stripe_due";
-        store.left(self, "the provider has yet to do:", DUE).await;
-        store.0.close().await;
+        self.left(store, "the provider has yet to do:", DUE).await;
     }
 
-    async fn read_bus(&mut self, state: &Path) {
-        let store = Store::open(state, "bus").await;
+    async fn read_bus(&mut self, store: &Store) {
         const EVENTS: &str = "select topic, seq, id, key, event from bus_log order by topic, seq";
         let event = |row: &Row| {
             let event: Value = at(row, 4);
@@ -352,14 +384,12 @@ impl Facts {
         let offsets = "select grp, topic, seq from bus_offsets";
         self.offsets = store.all(offsets, |row| (at(row, 0), at(row, 1), at(row, 2))).await;
         const PARKED: &str = "select grp || ': ' || error from bus_parked";
-        store.left(self, "a parked event at", PARKED).await;
+        self.left(store, "a parked event at", PARKED).await;
         const DEAD: &str = "select grp || ': ' || error from bus_dead_letters";
-        store.left(self, "a dead letter at", DEAD).await;
-        store.0.close().await;
+        self.left(store, "a dead letter at", DEAD).await;
     }
 
-    async fn read_mails(&mut self, state: &Path) {
-        let store = Store::open(state, "booking_system").await;
+    async fn read_mails(&mut self, store: &Store) {
         const MAILS: &str = "select to_address, template, text, status = 'sent' from mails";
         let mail = |row: &Row| Mail {
             to: at(row, 0),
@@ -370,17 +400,14 @@ impl Facts {
         self.mails = store.all(MAILS, mail).await;
         let contacts = "select account_id, email from contacts";
         self.contacts = store.all(contacts, |row| (id(row, 0), at(row, 1))).await;
-        store.0.close().await;
     }
 
-    async fn read_queues(&mut self, state: &Path) {
-        let store = Store::open(state, "kv").await;
+    async fn read_queues(&mut self, store: &Store) {
         let lines = "select name, last, serving from kv_lines";
         self.lines = store.all(lines, |row| (at(row, 0), at(row, 1), at(row, 2))).await;
         const PLACES: &str = "select l.name, p.number, p.member
             from kv_places p join kv_lines l on l.line = p.line";
         self.places = store.all(PLACES, |row| (at(row, 0), at(row, 1), at(row, 2))).await;
-        store.0.close().await;
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -15,16 +15,25 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::platform::Face;
-
 /// How long one try may take.
 const ONE_TRY: Duration = Duration::from_secs(10);
 /// The pause before a platform that can't serve at the moment is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Where a running platform is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Face {
+    /// `http://host:port` of each gateway.
+    gateways: Vec<String>,
+    /// The same of the payment provider.
+    provider: String,
+    /// With which a buyer's browser talks to the provider.
+    publishable_key: String,
+}
+
 /// A request to the gateway.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
+pub(crate) struct Call {
     method: reqwest::Method,
     path: String,
     token: String,
@@ -34,7 +43,7 @@ pub(super) struct Call {
 
 /// What became of one try.
 #[derive(Debug, Clone)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// It was answered for good.
     Answer(u16, Value),
     /// Nothing is known: it may have had its effect.
@@ -42,48 +51,66 @@ pub(super) enum Heard {
 }
 
 /// All clients together: they know where the platform is at the moment.
-pub(super) struct Web {
+pub(crate) struct Web {
     http: reqwest::Client,
     face: watch::Receiver<Option<Face>>,
     /// How long a client goes on asking before it gives up.
     patience: Duration,
+    asked: AtomicUsize,
     lost: AtomicU64,
     unanswered: Mutex<Vec<String>>,
 }
 
+impl Face {
+    /// The platform with these gateways, which know the rest.
+    pub(crate) async fn of(gateways: Vec<String>) -> Self {
+        let settings = format!("{}/api/v1/settings", gateways[0]);
+        let settings: Value = reqwest::get(settings).await.unwrap().json().await.unwrap();
+        let text = |key: &str| settings["payment"][key].as_str().unwrap().to_owned();
+        Self { provider: text("api_base"), publishable_key: text("publishable_key"), gateways }
+    }
+}
+
 impl Call {
-    pub(super) fn get(path: impl Into<String>) -> Self {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
         let (path, token, key) = (path.into(), String::new(), String::new());
         Self { method: reqwest::Method::GET, path, token, key, body: None }
     }
 
-    pub(super) fn post(path: impl Into<String>, body: &Value) -> Self {
+    pub(crate) fn post(path: impl Into<String>, body: &Value) -> Self {
         let method = reqwest::Method::POST;
         Self { method, body: Some(body.clone()), ..Self::get(path) }
     }
 
-    pub(super) fn by(self, token: &str) -> Self {
+    pub(crate) fn by(self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self }
     }
 
-    pub(super) fn once(self, key: &str) -> Self {
+    pub(crate) fn once(self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self }
     }
 }
 
 impl Web {
-    pub(super) fn new(face: watch::Receiver<Option<Face>>, patience: Duration) -> Self {
+    pub(crate) fn new(face: watch::Receiver<Option<Face>>, patience: Duration) -> Self {
         let http = reqwest::Client::builder().timeout(ONE_TRY).build().unwrap();
-        Self { http, face, patience, lost: AtomicU64::new(0), unanswered: Mutex::default() }
+        Self {
+            http,
+            face,
+            patience,
+            asked: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+            unanswered: Mutex::default(),
+        }
     }
 
     /// What was asked until patience was over.
-    pub(super) fn unanswered(&self) -> Vec<String> {
+    pub(crate) fn unanswered(&self) -> Vec<String> {
         self.unanswered.lock().unwrap().clone()
     }
 
     /// How many tries got lost.
-    pub(super) fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
     }
 
@@ -94,9 +121,11 @@ impl Web {
         found.expect("the platform is gone for good").clone().unwrap()
     }
 
-    /// Asks once.
-    pub(super) async fn ask(&self, call: &Call) -> Heard {
-        let url = format!("{}{}", self.face().await.gateway, call.path);
+    /// Asks once: one gateway after the other in turn.
+    pub(crate) async fn ask(&self, call: &Call) -> Heard {
+        let gateways = self.face().await.gateways;
+        let gateway = &gateways[self.asked.fetch_add(1, Relaxed) % gateways.len()];
+        let url = format!("{gateway}{}", call.path);
         let mut request = self.http.request(call.method.clone(), url);
         if !call.token.is_empty() {
             request = request.bearer_auth(&call.token);
@@ -111,7 +140,7 @@ impl Web {
     }
 
     /// Pays at the provider, as the buyer's browser does.
-    pub(super) async fn pay(&self, client_secret: &str, card: &str) -> Heard {
+    pub(crate) async fn pay(&self, client_secret: &str, card: &str) -> Heard {
         let face = self.face().await;
         let intent = client_secret.split("_secret_").next().unwrap();
         let url = format!("{}/v1/payment_intents/{intent}/confirm", face.provider);
@@ -141,7 +170,7 @@ impl Web {
     }
 
     /// Asks until there is an answer; none if there never is one, which is remembered.
-    pub(super) async fn insist(&self, call: &Call) -> Option<(u16, Value)> {
+    pub(crate) async fn insist(&self, call: &Call) -> Option<(u16, Value)> {
         let tries = async {
             loop {
                 match self.ask(call).await {
@@ -159,7 +188,7 @@ impl Web {
     }
 
     /// Asks until there is an answer, which is to have `status`.
-    pub(super) async fn expect(&self, call: &Call, status: u16) -> Value {
+    pub(crate) async fn expect(&self, call: &Call, status: u16) -> Value {
         let (got, body) = self.insist(call).await.expect("an answer");
         assert_eq!(got, status, "{} {}: {body}", call.method, call.path);
         body

@@ -22,25 +22,30 @@ use super::{
     web::{Call, Heard, Web},
 };
 
-/// How many buyers are at it at the same time.
-const CLIENTS: u64 = 24;
 /// How long a buyer waits to see a booking confirmed or a place served, before going away.
 const PATIENCE: Duration = Duration::from_millis(2_500);
 const POLL: Duration = Duration::from_millis(40);
 /// The pause between two journeys of one client, in milliseconds, at most.
 const PAUSE_MS: u64 = 100;
-/// The most wishes a life of the platform, on average: the event log, in which the audit looks for
-/// all of them, has to keep them all.
-const WISHES_A_LIFE: usize = 24;
 /// How many ask at once when everything is asked for again.
 const AT_ONCE: usize = 12;
 
+/// How busy the load is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How many buyers are at it at the same time.
+    pub(crate) clients: usize,
+    /// The most wishes a life of the platform, on average.
+    pub(crate) wishes_a_life: usize,
+}
+
 /// Everything a client works with.
-pub(super) struct World {
-    pub(super) web: Arc<Web>,
-    pub(super) stage: Stage,
-    pub(super) journal: Journal,
-    pub(super) dice: SeededIds,
+pub(crate) struct World {
+    pub(crate) web: Arc<Web>,
+    pub(crate) stage: Stage,
+    pub(crate) journal: Journal,
+    pub(crate) dice: SeededIds,
+    pace: Pace,
     /// Which life of the platform this is, from 1.
     lives: AtomicUsize,
     /// How many of the halls are on sale by now.
@@ -52,13 +57,13 @@ pub(super) struct World {
 }
 
 /// The load while it runs.
-pub(super) struct Load {
+pub(crate) struct Load {
     clients: JoinSet<()>,
     world: Arc<World>,
 }
 
 impl World {
-    pub(super) fn new(web: Arc<Web>, stage: Stage, seed: u64) -> Arc<Self> {
+    pub(crate) fn new(web: Arc<Web>, stage: Stage, (seed, pace): (u64, Pace)) -> Arc<Self> {
         let dice = SeededIds::new(seed);
         let mut joiners: Vec<_> = stage
             .queues
@@ -73,6 +78,7 @@ impl World {
             stage,
             journal: Journal::default(),
             dice,
+            pace,
             lives: AtomicUsize::new(1),
             open_halls: AtomicUsize::new(1),
             over: AtomicBool::new(false),
@@ -82,7 +88,7 @@ impl World {
 
     /// Opens halls as the load goes on, so that there is always something left, and something sold
     /// out. `done` of `all` is over.
-    pub(super) fn progress(&self, done: usize, all: usize) {
+    pub(crate) fn progress(&self, done: usize, all: usize) {
         self.lives.store(done + 1, Relaxed);
         let halls = 1 + done * self.stage.halls.len() / all;
         self.open_halls.store(halls.min(self.stage.halls.len()), Relaxed);
@@ -310,7 +316,9 @@ impl World {
 
     async fn work(&self) {
         while !self.over.load(Relaxed) {
-            if self.journal.entries().wishes.len() >= WISHES_A_LIFE * self.lives.load(Relaxed) {
+            if self.journal.entries().wishes.len()
+                >= self.pace.wishes_a_life * self.lives.load(Relaxed)
+            {
                 sleep(POLL).await;
                 continue;
             }
@@ -325,7 +333,7 @@ impl World {
 
     /// Asks for everything once more, under the same keys: what is known must be answered as
     /// before, and what is not known must be answered.
-    pub(super) async fn ask_again(&self) {
+    pub(crate) async fn ask_again(&self) {
         let wishes = self.journal.entries().wishes.clone();
         let again = wishes.into_iter().enumerate().map(|(number, wish)| async move {
             let call = Call::post("/api/v1/bookings", &wish.body).by(&wish.token).once(&wish.key);
@@ -350,9 +358,9 @@ impl World {
 
 impl Load {
     /// Lets the clients begin.
-    pub(super) fn start(world: &Arc<World>) -> Self {
+    pub(crate) fn start(world: &Arc<World>) -> Self {
         let mut clients = JoinSet::new();
-        for _ in 0..CLIENTS {
+        for _ in 0..world.pace.clients {
             let world = world.clone();
             clients.spawn(async move { world.work().await });
         }
@@ -360,7 +368,7 @@ impl Load {
     }
 
     /// Has the clients finish what they are at.
-    pub(super) async fn end(mut self) {
+    pub(crate) async fn end(mut self) {
         self.world.over.store(true, Relaxed);
         while let Some(ended) = self.clients.join_next().await {
             ended.expect("a client failed");

@@ -1,14 +1,17 @@
 //! The audit's own test: one change of a database or of the journal at a time, each of which it has
 //! to find.
 
-use std::{fs, path::Path};
-
-use db::{Db, Settings};
+use db::{Db, Sql};
 use futures_util::{StreamExt, stream};
 
-use super::{audit::audit, facts::Facts, journal::Entries};
+use super::{
+    audit::audit,
+    facts::Facts,
+    journal::Entries,
+    stores::{PROVIDER, Stores},
+};
 
-/// A change that breaks a rule: in which database, by which statements, and how the audit words it.
+/// A change that breaks a rule: in which database, by which statements (see [`WORDS`]), and how the audit words it.
 struct Plant {
     database: &'static str,
     statements: &'static [&'static str],
@@ -26,9 +29,9 @@ const fn plant(
 const TICKETS: &str = "booking_system_ticket";
 const BOOKINGS: &str = "booking_service";
 const PAYMENTS: &str = "payment_db";
-const PROVIDER: &str = "stripe_sandbox";
 const MAILS: &str = "booking_system";
 const BUS: &str = "bus";
+const KV: &str = "kv";
 
 const SEATS: &[Plant] = &[
     plant(
@@ -44,13 +47,12 @@ const SEATS: &[Plant] = &[
     ),
     plant(
         TICKETS,
-        &["insert into tickets select randomblob(16), hex(randomblob(8)), t.hold_id, t.booking_id,
+        &["insert into tickets select {uuid}, {word}, t.hold_id, t.booking_id,
              t.booking_reference, 1000 + n.value, t.event_id, t.account_id, t.section, t.seat,
              t.category, t.wheelchair, t.price_minor, t.currency, t.status, t.code, t.issued_at,
              t.used_at, t.used_gate
            from (select * from tickets where section = 'floor' and status = 'issued' limit 1) t,
-             (select key as value from json_each('[' || substr(replace(hex(zeroblob(41)), '00',
-               ',0'), 2) || ']')) n"],
+             {forty} n"],
         &["sold of 40", "tickets for"],
     ),
     plant(TICKETS, &["delete from claims where state = 'sold'"], &["0 claims as sold"]),
@@ -58,8 +60,8 @@ const SEATS: &[Plant] = &[
     plant(TICKETS, &["update tallies set available = available + 1"], &["free places;"]),
     plant(
         TICKETS,
-        &["update holds set status = 'held' where hold_id = (select min(hold_id) from holds
-             where status <> 'held')"],
+        &["update holds set status = 'held' where hold_id = (select hold_id from holds
+             where status <> 'held' order by hold_id limit 1)"],
         &["is still held"],
     ),
 ];
@@ -67,8 +69,8 @@ const SEATS: &[Plant] = &[
 const MONEY: &[Plant] = &[
     plant(
         TICKETS,
-        &["update tickets set status = 'cancelled' where ticket_id = (select min(ticket_id)
-             from tickets where status = 'issued' and price_minor > 0)"],
+        &["update tickets set status = 'cancelled' where ticket_id = (select ticket_id
+             from tickets where status = 'issued' and price_minor > 0 order by ticket_id limit 1)"],
         &["tickets for", "its tickets cost"],
     ),
     plant(
@@ -123,8 +125,8 @@ const MONEY: &[Plant] = &[
 const PROMISES: &[Plant] = &[
     plant(
         BOOKINGS,
-        &["delete from bookings where id = (select max(id) from bookings
-             where status = 'CONFIRMED')"],
+        &["delete from bookings where id = (select id from bookings
+             where status = 'CONFIRMED' order by id desc limit 1)"],
         &["is lost", "of no booking"],
     ),
     plant(
@@ -135,7 +137,7 @@ const PROMISES: &[Plant] = &[
             "alter table copied rename to bookings",
             "update bookings set (account_id, idempotency_key) = (select account_id,
                idempotency_key from bookings order by id limit 1)
-             where id = (select max(id) from bookings)",
+             where id = (select id from bookings order by id desc limit 1)",
         ],
         &["stands for 2 bookings"],
     ),
@@ -151,22 +153,24 @@ const PROMISES: &[Plant] = &[
     ),
     plant(
         BOOKINGS,
-        &["update bookings set due_at = 1 where id = (select max(id) from bookings)"],
+        &[
+            "update bookings set due_at = {time} where id = (select id from bookings order by id desc limit 1)",
+        ],
         &["unfinished"],
     ),
     plant(
         BOOKINGS,
         &["insert into dead_letters (booking_id, step, attempts, last_error, since)
-           values (randomblob(16), 'release_hold', 1, 'x', 1)"],
+           values ({uuid}, 'release_hold', 1, 'x', {time})"],
         &["booking's dead letter release_hold"],
     ),
     plant(
         PAYMENTS,
         &["insert into boxoffice_idempotency (scope, key, fingerprint, answer, at)
-           values ('x', 'planted', x'00', null, 1)"],
+           values ('x', 'planted', {bytes}, null, {time})"],
         &["no answer under key planted"],
     ),
-    plant("kv", &["update kv_lines set last = 0"], &["is behind the end of its line"]),
+    plant(KV, &["update kv_lines set last = 0"], &["is behind the end of its line"]),
 ];
 
 const NEWS: &[Plant] = &[
@@ -211,30 +215,30 @@ const NEWS: &[Plant] = &[
     plant(
         BUS,
         &["insert into bus_parked (grp, topic, id, key, event, attempts, faults, error)
-           values ('email-worker', 'x', randomblob(16), 'x', '{}', 1, 1, 'planted')"],
+           values ('email-worker', 'x', {uuid}, 'x', '{}', 1, 1, 'planted')"],
         &["a parked event at email-worker: planted"],
     ),
     plant(
         BUS,
         &["insert into bus_dead_letters (grp, topic, id, key, event, attempts, error)
-           values ('booking', 'x', randomblob(16), 'x', '{}', 1, 'planted')"],
+           values ('booking', 'x', {uuid}, 'x', '{}', 1, 'planted')"],
         &["a dead letter at booking: planted"],
     ),
     plant(
         BOOKINGS,
         &["insert into boxoffice_outbox (id, topic, key, kind, source, at, correlation_id, content)
-           values (randomblob(16), 'x', 'x', 'planted', 'x', 1, 'x', '{}')"],
+           values ({uuid}, 'x', 'x', 'planted', 'x', {time}, 'x', '{}')"],
         &["in the outbox: planted of x"],
     ),
     plant(
         MAILS,
-        &["delete from mails where mail_id = (select max(mail_id) from mails
-             where template = 'booking_confirmed')"],
+        &["delete from mails where mail_id = (select mail_id from mails
+             where template = 'booking_confirmed' order by mail_id desc limit 1)"],
         &["0 written, 1 expected"],
     ),
     plant(
         MAILS,
-        &["insert into mails select randomblob(16), to_address, subject, template, html, text,
+        &["insert into mails select {uuid}, to_address, subject, template, html, text,
              status, attempts, due_at, last_error, created_at, sent_at
            from mails where template = 'booking_refunded' limit 1"],
         &["2 written, 1 expected"],
@@ -276,35 +280,49 @@ const TOLD: &[(Untruth, &str)] = &[
     ),
 ];
 
-/// Makes each change in a copy of the state, and has the audit find it.
-pub(super) async fn each_is_found(state: &Path, entries: &Entries) {
-    let plants = [SEATS, MONEY, PROMISES, NEWS].into_iter().flatten();
-    let found = plants.map(|plant| is_found(plant, state, entries));
-    stream::iter(found).buffer_unordered(4).collect::<()>().await;
+/// What statements are called by on each engine: placeholder, SQLite, PostgreSQL.
+const WORDS: [(&str, &str, &str); 5] = [
+    ("{uuid}", "randomblob(16)", "gen_random_uuid()"),
+    ("{word}", "hex(randomblob(8))", "md5(random()::text)"),
+    ("{time}", "1", "now()"),
+    ("{bytes}", "x'00'", "'\\x00'"),
+    (
+        "{forty}",
+        "(select key as value from json_each('[' || substr(replace(hex(zeroblob(41)), '00', ',0'),
+           2) || ']'))",
+        "(select generate_series as value from generate_series(0, 40))",
+    ),
+];
 
-    let facts = Facts::read(state).await;
+/// Makes each change in a copy of the store that it is for, and has the audit find it. Nobody may
+/// be at work.
+pub(crate) async fn each_is_found(stores: &Stores, entries: &Entries) {
+    let facts = Facts::read(stores).await;
+    let on_servers = matches!(stores, Stores::Servers(_));
+    let plants = [SEATS, MONEY, PROMISES, NEWS].into_iter().flatten();
+    let plants = plants.filter(|plant| !on_servers || ![BUS, KV].contains(&plant.database));
+    let found = plants.map(|plant| is_found(plant, stores, (&facts, entries)));
+    let count = stream::iter(found).buffer_unordered(4).count().await;
+
     for (change, words) in TOLD {
         let mut changed = entries.clone();
         change(&mut changed);
         let found = audit(&facts, &changed);
         assert!(found.iter().any(|its| its.contains(words)), "{words:?}: only {found:?}");
     }
+    println!("the audit found {count} changes of stores, {} of what was told", TOLD.len());
 }
 
-async fn is_found(plant: &Plant, state: &Path, entries: &Entries) {
-    let copy = tempfile::tempdir().unwrap();
-    for file in fs::read_dir(state).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
-    }
-    let path = copy.path().join(format!("{}.sqlite", plant.database));
-    let db = Db::open(&Settings::new(format!("sqlite:{}", path.display()))).await.unwrap();
+async fn is_found(plant: &Plant, stores: &Stores, (facts, entries): (&Facts, &Entries)) {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = stores.with_copy(plant.database, directory.path()).await;
+    let db = Db::open(&copy.settings(plant.database)).await.unwrap();
     let statements = plant.statements;
     let changed = db.write(move |tx| {
         Box::pin(async move {
             let mut changed = 0;
-            for statement in statements {
-                changed = tx.execute(*statement, &[]).await?;
+            for text in statements {
+                changed = tx.execute(statement(text), &[]).await?;
             }
             Ok::<_, db::Error>(changed)
         })
@@ -312,9 +330,18 @@ async fn is_found(plant: &Plant, state: &Path, entries: &Entries) {
     let changed = changed.await.unwrap_or_else(|error| panic!("{:?}: {error}", plant.words));
     assert!(changed > 0, "nothing was there to change for {:?}", plant.words);
     db.close().await;
-    let found = audit(&Facts::read(copy.path()).await, entries);
+    let found = audit(&facts.read_again(&copy, plant.database).await, entries);
     for words in plant.words {
         let shown = found.iter().take(20).collect::<Vec<_>>();
         assert!(found.iter().any(|its| its.contains(words)), "{words:?}: only {shown:?}");
     }
+}
+
+/// The statement as each engine knows it.
+fn statement(text: &str) -> Sql {
+    let put = |texts: (String, String), (from, sqlite, postgres): &(&str, &str, &str)| {
+        (texts.0.replace(from, postgres), texts.1.replace(from, sqlite))
+    };
+    let (postgres, sqlite) = WORDS.iter().fold((text.to_owned(), text.to_owned()), put);
+    Sql::split(postgres.leak(), sqlite.leak())
 }

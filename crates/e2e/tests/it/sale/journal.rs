@@ -6,22 +6,22 @@ use serde_json::Value;
 
 /// A request for a booking, made once or more under one key.
 #[derive(Debug, Clone)]
-pub(super) struct Wish {
-    pub(super) account: String,
-    pub(super) token: String,
-    pub(super) key: String,
-    pub(super) body: Value,
+pub(crate) struct Wish {
+    pub(crate) account: String,
+    pub(crate) token: String,
+    pub(crate) key: String,
+    pub(crate) body: Value,
     /// What the key's request was answered; none while that is not known.
-    pub(super) answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
     /// Somebody was told that it is confirmed.
-    pub(super) seen_confirmed: bool,
+    pub(crate) seen_confirmed: bool,
     /// Somebody was told that it is cancelled.
-    pub(super) seen_cancelled: bool,
+    pub(crate) seen_cancelled: bool,
 }
 
 /// What a request for a booking was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// There is one. While it is still being opened it can come to be refused.
     Booking { id: String, opening: bool },
     /// Refused for good.
@@ -30,45 +30,45 @@ pub(super) enum Answer {
 
 /// A place in a queue that a buyer was given.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) event: String,
-    pub(super) account: String,
-    pub(super) token: String,
-    pub(super) number: u64,
+pub(crate) struct Place {
+    pub(crate) event: String,
+    pub(crate) account: String,
+    pub(crate) token: String,
+    pub(crate) number: u64,
     /// Whether the queue is to book for the buyer.
-    pub(super) wished: bool,
+    pub(crate) wished: bool,
     /// What it came to; empty while it waits.
-    pub(super) end: String,
+    pub(crate) end: String,
     /// What the queue booked.
-    pub(super) booking: Option<String>,
+    pub(crate) booking: Option<String>,
 }
 
 /// All of it. Shared by the clients.
 #[derive(Debug, Default)]
-pub(super) struct Journal(Mutex<Entries>);
+pub(crate) struct Journal(Mutex<Entries>);
 
 #[derive(Debug, Default, Clone)]
-pub(super) struct Entries {
-    pub(super) wishes: Vec<Wish>,
-    pub(super) places: Vec<Place>,
+pub(crate) struct Entries {
+    pub(crate) wishes: Vec<Wish>,
+    pub(crate) places: Vec<Place>,
     /// Answers that can't both be true.
-    pub(super) contradictions: Vec<String>,
+    pub(crate) contradictions: Vec<String>,
 }
 
 impl Journal {
-    pub(super) fn entries(&self) -> MutexGuard<'_, Entries> {
+    pub(crate) fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap()
     }
 
     /// Notes a wish before it is sent; answers its number.
-    pub(super) fn wish(&self, wish: Wish) -> usize {
+    pub(crate) fn wish(&self, wish: Wish) -> usize {
         let mut entries = self.entries();
         entries.wishes.push(wish);
         entries.wishes.len() - 1
     }
 
     /// Notes what a wish was answered, the first time or again.
-    pub(super) fn answered(&self, wish: usize, status: u16, body: &Value) -> Answer {
+    pub(crate) fn answered(&self, wish: usize, status: u16, body: &Value) -> Answer {
         let answer = Answer::of(status, body);
         let entries = &mut *self.entries();
         let wish = &mut entries.wishes[wish];
@@ -90,19 +90,19 @@ impl Journal {
     }
 
     /// Notes how a booking was seen.
-    pub(super) fn seen(&self, wish: usize, booking: &Value) {
+    pub(crate) fn seen(&self, wish: usize, booking: &Value) {
         self.entries().wishes[wish].seen(booking);
     }
 
     /// Notes a place that a buyer was given.
-    pub(super) fn place(&self, place: Place) -> usize {
+    pub(crate) fn place(&self, place: Place) -> usize {
         let mut entries = self.entries();
         entries.places.push(place);
         entries.places.len() - 1
     }
 
     /// Notes what became of a place; says whether it is at its end.
-    pub(super) fn place_seen(&self, place: usize, seen: &Value) -> bool {
+    pub(crate) fn place_seen(&self, place: usize, seen: &Value) -> bool {
         let entries = &mut *self.entries();
         let place = &mut entries.places[place];
         let status = seen["status"].as_str().unwrap_or_default();

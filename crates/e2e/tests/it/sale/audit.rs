@@ -14,10 +14,10 @@ use super::{
     journal::Entries,
 };
 
-pub(super) use rest::unsettled;
+pub(crate) use rest::unsettled;
 
 /// All that breaks a rule.
-pub(super) fn audit(facts: &Facts, entries: &Entries) -> Vec<String> {
+pub(crate) fn audit(facts: &Facts, entries: &Entries) -> Vec<String> {
     let mut found = unsettled(facts);
     found.extend(seats::sold_twice(facts));
     found.extend(seats::miscounted(facts));

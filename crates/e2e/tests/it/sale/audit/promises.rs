@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{by_id, counted};
-use crate::crash::{
+use crate::sale::{
     facts::Facts,
     journal::{Answer, Entries, Wish},
 };
 
 /// Keys that are stuck, stand for nothing or for two things, and bookings that were shown as they
 /// are not.
-pub(super) fn broken_keys(facts: &Facts, entries: &Entries) -> Vec<String> {
+pub(crate) fn broken_keys(facts: &Facts, entries: &Entries) -> Vec<String> {
     let mut found = entries.contradictions.clone();
     let keys = counted(facts.bookings.iter().map(|its| (its.account.as_str(), its.key.as_str())));
     for ((_, key), count) in keys.iter().filter(|(_, count)| **count > 1) {
@@ -52,7 +52,7 @@ fn shown_otherwise(wish: &Wish, status: Option<&str>) -> Option<String> {
 }
 
 /// Places that are lost, given twice, or served without what they were promised.
-pub(super) fn lost_places(facts: &Facts, entries: &Entries) -> Vec<String> {
+pub(crate) fn lost_places(facts: &Facts, entries: &Entries) -> Vec<String> {
     let mut found = Vec::new();
     let given: BTreeSet<_> = entries
         .places

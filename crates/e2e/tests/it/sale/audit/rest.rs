@@ -1,9 +1,9 @@
 //! Nothing is left undone once everything has come to rest.
 
-use crate::crash::facts::{Booking, Facts};
+use crate::sale::facts::{Booking, Facts};
 
 /// What has yet to happen: bookings on their way, money set aside, events and mails that wait.
-pub(in crate::crash) fn unsettled(facts: &Facts) -> Vec<String> {
+pub(crate) fn unsettled(facts: &Facts) -> Vec<String> {
     let mut found = facts.leftovers.clone();
     let ended = ["CONFIRMED", "CANCELLED", "FAILED", "EXPIRED"];
     let rests = |its: &&Booking| ended.contains(&its.status.as_str()) && !its.open;

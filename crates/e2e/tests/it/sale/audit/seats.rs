@@ -1,11 +1,11 @@
 //! No seat is sold twice, and the counters are true.
 
 use super::{counted, differing, summed};
-use crate::crash::facts::Facts;
+use crate::sale::facts::Facts;
 
 /// Seats with more than one living ticket or claim, claims that don't go with a ticket or hold, and
 /// admissions over the capacity.
-pub(super) fn sold_twice(facts: &Facts) -> Vec<String> {
+pub(crate) fn sold_twice(facts: &Facts) -> Vec<String> {
     let mut found = Vec::new();
     let ticketed =
         counted(facts.tickets.iter().filter(|ticket| ticket.live).filter_map(|ticket| {
@@ -37,7 +37,7 @@ pub(super) fn sold_twice(facts: &Facts) -> Vec<String> {
 }
 
 /// Sections whose counters are not what is held and sold in them, or more than there is.
-pub(super) fn miscounted(facts: &Facts) -> Vec<String> {
+pub(crate) fn miscounted(facts: &Facts) -> Vec<String> {
     let mut found = Vec::new();
     let of = |event: &str, section: &str| format!("{event} {section}");
     let sold = facts.tickets.iter().filter(|ticket| ticket.live);

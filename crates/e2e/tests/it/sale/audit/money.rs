@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{by_id, counted, summed};
-use crate::crash::facts::{Booking, Facts};
+use crate::sale::facts::{Booking, Facts};
 
 /// Confirmed bookings without all their tickets and their money, and other bookings with any.
-pub(super) fn without_tickets(facts: &Facts) -> Vec<String> {
+pub(crate) fn without_tickets(facts: &Facts) -> Vec<String> {
     let live = facts.tickets.iter().filter(|ticket| ticket.live);
     let prices = summed(live.clone().map(|its| (its.booking.as_str(), its.price_minor)));
     let live = counted(live.map(|ticket| ticket.booking.as_str()));
@@ -61,7 +61,7 @@ fn fits(booking: &Booking) -> bool {
 }
 
 /// Money at the provider that nobody can explain, or that our books have otherwise.
-pub(super) fn unexplained(facts: &Facts) -> Vec<String> {
+pub(crate) fn unexplained(facts: &Facts) -> Vec<String> {
     let mut found = Vec::new();
     let bookings = by_id(facts);
     let payments: BTreeMap<_, _> =
