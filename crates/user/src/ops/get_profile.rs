@@ -17,7 +17,7 @@ pub(crate) async fn get_profile(
     }
     let found = app
         .db
-        .read(move |tx| Box::pin(async move { Ok::<_, Error>(store::profile(tx, account).await?) }))
+        .view(move |tx| Box::pin(async move { Ok::<_, Error>(store::profile(tx, account).await?) }))
         .await?;
     found.ok_or_else(|| Failure::not_found("profile").into())
 }
