@@ -19,7 +19,7 @@ pub(crate) async fn get_event(
 ) -> Result<Arc<Event>, Error> {
     // Who edits events sees each as it is; everybody else may see it a moment old.
     let Ok(authority) = Authority::of(&context.caller) else { return app.cache.event(id).await };
-    let found = app.db.read(move |tx| Box::pin(store::event(tx, id))).await?;
+    let found = app.db.view(move |tx| Box::pin(store::event(tx, id))).await?;
     let visible = |event: &Event| event.is_public() || authority.covers(event.organization);
     Ok(Arc::new(found.filter(visible).ok_or(Error::EventNotFound)?))
 }

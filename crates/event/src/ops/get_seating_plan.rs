@@ -18,7 +18,7 @@ pub(crate) async fn get_seating_plan(
         return app.cache.plan(id).await;
     }
     let venue = event.venue;
-    let found = app.db.read(move |tx| Box::pin(store::venue(tx, venue))).await?;
+    let found = app.db.view(move |tx| Box::pin(store::venue(tx, venue))).await?;
     let plan = found.and_then(|venue| venue.plan).ok_or(Error::VenueNotFound)?;
     Ok(Arc::new(plan))
 }

@@ -12,6 +12,6 @@ use crate::{
 
 pub(crate) async fn get_venue(app: &App, context: &Context, id: VenueId) -> Result<Venue, Error> {
     let authority = Authority::of(&context.caller)?;
-    let found = app.db.read(move |tx| Box::pin(store::venue(tx, id))).await?;
+    let found = app.db.view(move |tx| Box::pin(store::venue(tx, id))).await?;
     found.filter(|venue| authority.covers(venue.organization)).ok_or(Error::VenueNotFound)
 }

@@ -36,7 +36,7 @@ pub(crate) async fn list_events(
     let words = words(&command.query)?;
     let after = after(&command.page.cursor)?;
     let limit = command.page.limit;
-    let read = app.db.read(move |tx| {
+    let read = app.db.view(move |tx| {
         let words = words.clone();
         Box::pin(async move { store::events(tx, whose, words, after, limit + 1).await })
     });

@@ -28,7 +28,7 @@ pub(crate) async fn list_venues(
         }
     };
     let limit = page.limit;
-    let read = app.db.read(move |tx| {
+    let read = app.db.view(move |tx| {
         Box::pin(async move { store::venues(tx, organization, before, limit + 1).await })
     });
     let mut venues: Vec<Venue> = read.await?;
