@@ -95,7 +95,7 @@ impl Queue {
 
     /// Takes a place at the end of `line`, or finds the one that `member` has, be it one that is
     /// settled and holds: one place per member and line. Durable once it answers. The flag says
-    /// whether the place is new.
+    /// whether the place is new; it may not say so where a first answer was lost on the way.
     ///
     /// # Errors
     /// `QUEUE_FULL` over `max_waiting` places; a name or content that is too long; or the store
