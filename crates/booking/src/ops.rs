@@ -33,7 +33,7 @@ fn may_see(caller: &Caller, booking: &Booking) -> bool {
 async fn visible(app: &App, caller: &Caller, id: BookingId) -> Result<Booking, Error> {
     let found = app
         .db
-        .read(move |tx| Box::pin(async move { Ok::<_, Error>(store::load(tx, id).await?) }))
+        .view(move |tx| Box::pin(async move { Ok::<_, Error>(store::load(tx, id).await?) }))
         .await?;
     found.filter(|booking| may_see(caller, booking)).ok_or(Error::NotFound)
 }

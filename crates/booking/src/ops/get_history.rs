@@ -15,5 +15,5 @@ pub(crate) async fn get_history(
     id: BookingId,
 ) -> Result<Vec<Transition>, Error> {
     visible(app, &context.caller, id).await?;
-    app.db.read(move |tx| Box::pin(async move { Ok(store::history(tx, id).await?) })).await
+    app.db.view(move |tx| Box::pin(async move { Ok(store::history(tx, id).await?) })).await
 }

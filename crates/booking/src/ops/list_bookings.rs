@@ -25,7 +25,7 @@ pub(crate) async fn list_bookings(
     let limit = page.limit;
     let mut bookings = app
         .db
-        .read(move |tx| {
+        .view(move |tx| {
             Box::pin(
                 async move { Ok::<_, Error>(store::list(tx, account, before, limit + 1).await?) },
             )

@@ -26,7 +26,7 @@ pub(crate) async fn list_dead_letters(
     let limit = page.limit;
     let mut letters = app
         .db
-        .read(move |tx| {
+        .view(move |tx| {
             Box::pin(
                 async move { Ok::<_, Error>(store::dead_letters(tx, after, limit + 1).await?) },
             )
