@@ -23,7 +23,7 @@ pub(crate) async fn list_payments(
     let limit = i64::from(page.limit) + 1;
     let found = app
         .db
-        .read(move |tx| Box::pin(async move { store::list(tx, account, before, limit).await }));
+        .view(move |tx| Box::pin(async move { store::list(tx, account, before, limit).await }));
     let found: Result<Vec<Payment>, db::Error> = found.await;
     let mut payments = found?;
     let more = payments.len() > wanted;
