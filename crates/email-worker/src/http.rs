@@ -15,7 +15,7 @@ pub(crate) fn routes(app: Arc<App>) -> Router {
 async fn queue_size(State(app): State<Arc<App>>) -> Result<Json<Value>, Problem> {
     let (waiting, failed) = app
         .db
-        .read(|tx| Box::pin(async move { Ok::<_, Error>(store::waiting(tx).await?) }))
+        .view(|tx| Box::pin(async move { Ok::<_, Error>(store::waiting(tx).await?) }))
         .await?;
     Ok(Json(json!({ "waiting": waiting, "failed": failed })))
 }

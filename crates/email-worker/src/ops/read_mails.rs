@@ -29,7 +29,7 @@ pub(crate) async fn list_mails(
     let limit = page.limit as usize;
     let mut mails = app
         .db
-        .read(move |tx| {
+        .view(move |tx| {
             let (to, page) = (to.clone(), page.clone());
             Box::pin(async move {
                 Ok::<_, Error>(store::mails(tx, to.as_deref(), before, &page).await?)
