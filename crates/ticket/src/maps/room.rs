@@ -200,7 +200,7 @@ impl Room {
             return Ok(counters);
         }
         let event_id = self.inventory.event_id;
-        let read = db.read(move |tx| {
+        let read = db.view(move |tx| {
             Box::pin(async move {
                 let tally = inventories::tally(tx, event_id).await?;
                 Ok::<_, db::Error>((tally, sections::counts(tx, event_id).await?))

@@ -14,7 +14,7 @@ pub async fn get_ticket(
     context: &Context,
     ticket_id: TicketId,
 ) -> Result<Ticket, Error> {
-    let found = app.db.read(move |tx| Box::pin(async move { tickets::find(tx, ticket_id).await }));
+    let found = app.db.view(move |tx| Box::pin(async move { tickets::find(tx, ticket_id).await }));
     let found: Result<_, db::Error> = found.await;
     let found = found?.filter(|ticket| context.caller.may_act_for(ticket.account_id));
     found.ok_or_else(|| Failure::not_found("ticket").into())

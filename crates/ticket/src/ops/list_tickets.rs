@@ -37,7 +37,7 @@ pub async fn list_tickets(
         _ => Some(context.caller.account()?),
     };
     let booking_id = command.booking_id;
-    let found = app.db.read(move |tx| {
+    let found = app.db.view(move |tx| {
         Box::pin(async move {
             match (booking_id, account_id) {
                 (Some(booking), _) => tickets::page_of_booking(tx, booking, before, limit).await,
