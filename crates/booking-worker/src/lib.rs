@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use kernel::{Clock, Ids};
 use platform::{
-    Metrics, Tasks, Unit,
+    Metrics, Probe, Tasks, Unit,
     bus::{Bus, CATALOG_EVENTS},
     kv::Kv,
     tokens::Seal,
@@ -98,9 +98,15 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (metrics, bus) = (Metrics::new(), deps.bus.clone());
     let app = assemble(config, deps, &metrics);
     let (tracked, own, consumer) = (app.tasks.clone(), metrics.clone(), app.clone());
+    let queue = app.queue.clone();
+    let probe: Probe = Arc::new(move || {
+        let queue = queue.clone();
+        Box::pin(async move { queue.lines(1).await.map(drop).map_err(|down| down.to_string()) })
+    });
     let server = BookingWorkerServiceServer::new(grpc::Api { app: app.clone() });
     Ok(Unit::new(NAME, metrics, tracked)
         .grpc(Routes::new(server))
+        .probe("queue", probe)
         .task(move |tasks| {
             let handler = consumers::handler(consumer);
             bus.consume(NAME, &[CATALOG_EVENTS], handler, &own, &tasks);

@@ -30,7 +30,7 @@ impl Counts {
         Self {
             waiting: metrics.register(
                 "booking_worker_queue_length",
-                "Places that wait, in all lines",
+                "Places that wait, in the lines that this process serves",
                 Gauge::default(),
             ),
             lines: metrics.register("booking_worker_lines", "Lines with places", Gauge::default()),

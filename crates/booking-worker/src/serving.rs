@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use kernel::{EventId, Failure, Timestamp};
@@ -23,10 +25,12 @@ pub(crate) type Shared = Arc<tokio::sync::Mutex<Serving>>;
 /// How far serving a line is.
 #[derive(Default)]
 pub(crate) struct Serving {
-    /// The line's lock, and when it is to be renewed. Two who serve at once would break the rate,
-    /// and nothing else: the waiting queue hands out each place once. That is why no one checks
-    /// the fence.
+    /// The line's lock, and when it was last taken or renewed. Two who serve at once would break
+    /// the rate, and nothing else: the waiting queue hands out each place once. That is why no one
+    /// checks the fence.
     lock: Option<(Lock, Timestamp)>,
+    /// How many of the line's places are counted as waiting.
+    counted: i64,
     pub(crate) pace: Option<Pace>,
     /// What all were told last, and when.
     pub(crate) told: Option<((Head, Gate), Timestamp)>,
@@ -63,20 +67,56 @@ impl Serving {
         now: Timestamp,
     ) -> Result<bool, Failure> {
         let ttl = app.lease();
-        let renew_at = now.plus(ttl / 3);
-        if let Some((lock, due)) = &mut self.lock {
-            if now < *due {
+        if let Some((lock, since)) = &mut self.lock {
+            if now < since.plus(ttl / 3) {
                 return Ok(true);
             }
             if app.kv.renew(lock, ttl).await? {
-                *due = renew_at;
+                *since = now;
                 return Ok(true);
             }
         }
         let taken = app.kv.lock(&format!("booking-worker:{event}"), ttl).await?;
-        self.lock = taken.map(|lock| (lock, renew_at));
+        self.lock = taken.map(|lock| (lock, now));
         self.pace = self.lock.is_some().then(|| Pace::new(now));
         Ok(self.lock.is_some())
+    }
+
+    /// Whether the lock is still ours at `now`: a process may be stopped between two lines of code
+    /// for longer than it lasts.
+    pub(crate) fn is_held(&self, ttl: Duration, now: Timestamp) -> bool {
+        self.lock.as_ref().is_some_and(|(_, since)| now < since.plus(ttl))
+    }
+
+    /// Does `work`, and keeps the lock for as long as that takes.
+    pub(crate) async fn while_held<T>(&mut self, app: &App, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.keep(app) => match never {},
+        }
+    }
+
+    /// Renews the lock again and again. One that is lost stays lost: what was claimed with it is
+    /// finished, and no more is claimed.
+    async fn keep(&mut self, app: &App) -> Infallible {
+        let ttl = app.lease();
+        while let Some((lock, since)) = &mut self.lock {
+            tokio::time::sleep(ttl / 3).await;
+            let now = app.clock.now();
+            match app.kv.renew(lock, ttl).await {
+                Ok(true) => *since = now,
+                Ok(false) => self.lock = None,
+                Err(failure) => tracing::debug!(%failure, "line's lock not renewed"),
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Counts how many wait in the line, among those that this process serves.
+    pub(crate) fn count(&mut self, app: &App, waiting: u64) {
+        let waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
+        app.counts.waiting.inc_by(waiting - self.counted);
+        self.counted = waiting;
     }
 
     /// Leaves the line to others.

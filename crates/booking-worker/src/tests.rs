@@ -215,7 +215,7 @@ impl House {
     async fn sold_out(&self, event: EventId, sold_out: bool) {
         let kind = if sold_out { "event.sold_out" } else { "event.back_on_sale" };
         let event_id = event.to_string();
-        let content = EventAvailabilityChanged { event_id, sold_out, at_us: at(0) };
+        let content = EventAvailabilityChanged { event_id, sold_out, at_us: at(0), version: 0 };
         self.hear(kind, event, &content).await;
     }
 

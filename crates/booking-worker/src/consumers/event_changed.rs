@@ -21,7 +21,8 @@ pub(super) async fn changed(app: &App, delivery: &Delivery) -> Result<(), Error>
 
 pub(super) async fn availability_changed(app: &App, delivery: &Delivery) -> Result<(), Error> {
     let told: EventAvailabilityChanged = delivery.read()?;
-    ops::follow_availability(app, wire::id("event_id", &told.event_id)?, told.sold_out).await
+    let event = wire::id("event_id", &told.event_id)?;
+    ops::follow_availability(app, event, (told.sold_out, told.version)).await
 }
 
 fn line(event: &Event) -> Line {

@@ -101,6 +101,20 @@ impl Line {
         let Self { admissions_per_minute, admission_ttl, .. } = self;
         Self { admissions_per_minute, admission_ttl, ..news }
     }
+
+    /// What this line becomes when its event is sold out, or back on sale, as of `version` (0: not
+    /// known); none: what it is.
+    pub(crate) fn sold(self, out: bool, version: i64) -> Option<Self> {
+        if version != 0 && version < self.version {
+            return None;
+        }
+        let sale = match (self.sale, out) {
+            (Sale::On, true) => Sale::SoldOut,
+            (Sale::SoldOut, false) => Sale::On,
+            _ => return None,
+        };
+        Some(Self { sale, version: self.version.max(version), ..self })
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +148,18 @@ pub(crate) mod tests {
         assert_eq!(gates(Sale::SoldOut, true), [not_open, sold_out, sold_out, over]);
         assert_eq!(gates(Sale::Postponed, true), [postponed, postponed, postponed, over]);
         assert_eq!(gates(Sale::Over, true), [over; 4]);
+    }
+
+    #[test]
+    fn the_newest_word_on_what_is_left_decides_however_often_and_late_others_come() {
+        let sold_out = line(Sale::On, true).sold(true, 4).unwrap();
+        assert_eq!((sold_out.sale, sold_out.version), (Sale::SoldOut, 4));
+        let back = sold_out.sold(false, 5).unwrap();
+        assert_eq!((back.sale, back.version), (Sale::On, 5));
+        assert_eq!(back.sold(true, 4), None, "again, or late");
+        assert_eq!(back.sold(false, 5), None);
+        assert_eq!(back.sold(true, 0).unwrap().sale, Sale::SoldOut, "without a version it counts");
+        assert_eq!(line(Sale::Over, true).sold(false, 9), None);
     }
 
     #[test]

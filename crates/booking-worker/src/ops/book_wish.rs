@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use kernel::{Choice, Code, EventId, Failure};
+use kernel::{Choice, Code, EventId, Failure, Timestamp};
 use tokio::time::Instant;
 use wire::{
     Context,
@@ -22,17 +22,20 @@ use crate::{
     domain::{Line, Outcome, Turn},
 };
 
-/// Books for each of them. A place for which booking-service can't answer is left claimed, and
-/// handed out again when the lease is over, ahead of all others.
+/// Books for each of them, claimed at `claimed_at`. A place for which booking-service can't answer,
+/// or whose lease would end while it is asked, is left claimed, and handed out again when the lease
+/// is over, ahead of all others.
 pub(super) async fn book_wishes(
     app: &App,
     of: (EventId, &Line),
-    turns: Vec<Turn>,
+    (turns, claimed_at): (Vec<Turn>, Timestamp),
 ) -> Result<(), Failure> {
+    let limit = Duration::from_secs(app.config.booking_timeout_seconds);
+    let last_begin = claimed_at.plus(app.lease()).minus(limit);
     let booking = turns.into_iter().filter_map(|mut turn| {
         let wish = turn.wish.take()?;
         Some(async move {
-            match book(app, of, (&turn, &wish)).await {
+            match book(app, of, (&turn, &wish), last_begin).await {
                 Some(outcome) => settle_places(app, of, vec![(turn, outcome)]).await,
                 None => Ok(()),
             }
@@ -46,10 +49,16 @@ async fn book(
     app: &App,
     (event, line): (EventId, &Line),
     (turn, wish): (&Turn, &Choice),
+    last_begin: Timestamp,
 ) -> Option<Outcome> {
     // The semaphore is never closed.
     let _leave = app.bookings.acquire().await.ok()?;
-    let expires_at = app.clock.now().plus(line.admission_ttl);
+    let now = app.clock.now();
+    if now > last_begin {
+        app.counts.failed("own_lease");
+        return None;
+    }
+    let expires_at = now.plus(line.admission_ttl);
     let request = OpenBookingRequest {
         event_id: event.to_string(),
         choice: Some(wire::to_choice(wish)),

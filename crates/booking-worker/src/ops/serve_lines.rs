@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::join;
-use kernel::{EventId, Failure};
+use kernel::{EventId, Failure, Timestamp};
 
 use super::{book_wish::book_wishes, settle_places::settle_places, tell_head::tell_head};
 use crate::{
@@ -49,15 +49,12 @@ pub(crate) async fn give_up_lines(app: &App) {
 /// Looks after every line that has places, also those that it never heard of.
 async fn find_lines(app: &App) -> Result<(), Failure> {
     let lines = app.queue.lines(MAX_LINES).await?;
-    let mut waiting = 0;
     for line in &lines {
-        waiting += app.queue.head(line).await?.waiting;
         match line.parse() {
             Ok(event) => app.lines.add(event),
             Err(_) => tracing::error!(line, "a line is no event's"),
         }
     }
-    app.counts.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
     app.counts.lines.set(i64::try_from(lines.len()).unwrap_or(i64::MAX));
     Ok(())
 }
@@ -65,6 +62,7 @@ async fn find_lines(app: &App) -> Result<(), Failure> {
 async fn serve_line(app: &App, event: EventId, serving: &mut Serving) -> Result<(), Failure> {
     let now = app.clock.now();
     if !serving.hold(app, event, now).await? {
+        serving.count(app, 0);
         return Ok(());
     }
     let Some(line) = store::line(&app.queue, event).await? else {
@@ -73,6 +71,7 @@ async fn serve_line(app: &App, event: EventId, serving: &mut Serving) -> Result<
     };
     let gate = line.gate(now);
     let head = app.queue.head(&event.to_string()).await?;
+    serving.count(app, head.waiting);
     let told = tell_head(app, event, (head, gate), serving).await;
     if head.waiting == 0 {
         if told && (gate == Gate::Over || !line.queue) {
@@ -81,29 +80,31 @@ async fn serve_line(app: &App, event: EventId, serving: &mut Serving) -> Result<
         }
         return Ok(());
     }
-    match gate {
-        Gate::Shut(_) => Ok(()),
-        Gate::Open => {
-            let Some(pace) = &mut serving.pace else { return Ok(()) };
-            let due = pace.due(line.admissions_per_minute, now).min(MAX_BATCH);
-            if due == 0 {
-                return Ok(());
-            }
-            let turns = store::claim(&app.queue, event, due, app.lease()).await?;
-            pace.spend(turns.len());
-            serve(app, (event, &line), turns).await
-        }
-        Gate::Free => {
-            let turns = store::claim(&app.queue, event, MAX_BATCH, app.lease()).await?;
-            serve(app, (event, &line), turns).await
-        }
-        Gate::Over => clear(app, (event, &line)).await,
+    let due = match (gate, &mut serving.pace) {
+        (Gate::Shut(_), _) | (_, None) => 0,
+        (Gate::Open, Some(pace)) => pace.due(line.admissions_per_minute, now).min(MAX_BATCH),
+        (Gate::Free | Gate::Over, Some(_)) => MAX_BATCH,
+    };
+    if due == 0 || !serving.is_held(app.lease(), app.clock.now()) {
+        return Ok(());
     }
+    if gate == Gate::Over {
+        return serving.while_held(app, clear(app, (event, &line))).await;
+    }
+    let at = app.clock.now();
+    let turns = store::claim(&app.queue, event, due, app.lease()).await?;
+    if let Some(pace) = serving.pace.as_mut().filter(|_| gate == Gate::Open) {
+        pace.spend(turns.len());
+    }
+    serving.while_held(app, serve(app, (event, &line), (turns, at))).await
 }
 
-/// Those with a wish are booked for, the others admitted.
-async fn serve(app: &App, of: (EventId, &Line), turns: Vec<Turn>) -> Result<(), Failure> {
-    let now = app.clock.now();
+/// Serves places that were claimed at `now`: those with a wish are booked for, the others admitted.
+async fn serve(
+    app: &App,
+    of: (EventId, &Line),
+    (turns, now): (Vec<Turn>, Timestamp),
+) -> Result<(), Failure> {
     for turn in turns.iter().filter(|turn| turn.attempts == 0) {
         app.counts.waited_seconds.observe(now.since(turn.joined_at).as_secs_f64());
     }
@@ -111,7 +112,8 @@ async fn serve(app: &App, of: (EventId, &Line), turns: Vec<Turn>) -> Result<(), 
     let expires_at = now.plus(of.1.admission_ttl);
     let admitted = others.into_iter().map(|turn| (turn, Outcome::Admitted { expires_at }));
     let admitting = settle_places(app, of, admitted.collect());
-    let (admitted, booked) = join(admitting, book_wishes(app, of, wishes)).await;
+    let booking = book_wishes(app, of, (wishes, now));
+    let (admitted, booked) = join(admitting, booking).await;
     admitted.and(booked)
 }
 

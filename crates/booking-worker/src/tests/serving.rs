@@ -174,3 +174,74 @@ async fn the_head_is_told_once_for_all_when_it_changed_and_not_too_often() {
     let (room, kind, _) = house.realtime.broadcasts.lock().unwrap()[0].clone();
     assert_eq!((room, &*kind), (format!("event:{id}"), "booking:queue_position"));
 }
+
+#[tokio::test]
+async fn who_was_stopped_for_longer_than_its_lease_begins_nothing_that_another_does() {
+    let ground = ground().await;
+    let stopped = ground.open().await;
+    let other = ground.beside(&stopped.kv).await;
+    let id = event(1);
+    stopped.publish(at_rate(id, 600)).await;
+    for number in 1..=8 {
+        stopped.wish(id, number, two()).await.unwrap();
+    }
+    // All four bookings at once are under way, and four places wait for their turn in memory.
+    stopped.booking.next((0..4).map(|_| super::fakes::Answer::Waits));
+    stopped.look().await;
+    stopped.clock.advance(Duration::from_secs(1));
+    ops::serve_lines(&stopped.app).await.unwrap();
+    while stopped.booking.keys().len() < 4 {
+        stopped.booking.entered.notified().await;
+    }
+    // Its time stands still, others' doesn't.
+    other.pass(25_000).await;
+    assert_eq!(other.status(id, 8).await, PlaceStatus::Completed);
+    let asked = other.booking.keys().len();
+    assert_eq!(asked, 4 + 8, "the other has booked for all");
+    for _ in 0..4 {
+        stopped.booking.go.notify_one();
+        tokio::task::yield_now().await;
+    }
+    let going_on = async {
+        for (_, serving) in stopped.app.lines.all() {
+            while serving.try_lock().is_err() {
+                stopped.booking.go.notify_one();
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), going_on).await.unwrap();
+    assert_eq!(stopped.booking.keys().len(), asked, "what waited in memory is not begun");
+    assert_eq!(stopped.booking.bookings.lock().unwrap().len(), 8, "each is booked once");
+    assert_eq!(stopped.realtime.told().len(), 8, "and told once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_is_kept_for_as_long_as_its_bookings_take() {
+    let ground = ground().await;
+    let house = ground.open().await;
+    let id = event(1);
+    let mut serving = crate::serving::Serving::default();
+    assert!(serving.hold(&house.app, id, house.clock.now()).await.unwrap());
+    let lease = house.app.lease();
+    let slow = async {
+        for _ in 0..6 {
+            tokio::time::sleep(lease / 3).await;
+            house.clock.advance(lease / 3);
+        }
+        // The renewal of the same moment may come after this.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        house.kv.lock(&format!("{NAME}:{id}"), lease).await.unwrap()
+    };
+    let taken = serving.while_held(&house.app, slow).await;
+    assert_eq!(taken, None, "nobody else got it, though its first lease is over twice");
+    assert!(serving.is_held(lease, house.clock.now()));
+    // Twin: without keeping it, it is lost.
+    let idle = async {
+        tokio::time::sleep(lease).await;
+        house.clock.advance(lease);
+    };
+    idle.await;
+    assert!(!serving.is_held(lease, house.clock.now()));
+    assert!(house.kv.lock(&format!("{NAME}:{id}"), lease).await.unwrap().is_some());
+}
