@@ -17,8 +17,8 @@ use crate::Metrics;
 
 /// The pause after the first failure of periodic work; it doubles with each one that follows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// The longest pause after failures.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// The longest pause after failures: soon after a part is back, what waits for it goes on.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 
 /// Spawns and tracks tasks of one service. Cheap to clone.
 #[derive(Clone, Default)]

@@ -180,16 +180,25 @@ async fn keys_are_fetched_when_unknown_but_never_at_a_strangers_pace() {
     let new_token = new.sign(&claims, now).unwrap();
     verifier.verify(&old_token).await.unwrap();
 
+    issuer.clock.advance(Duration::from_millis(500));
     for _ in 0..50 {
-        assert!(is_refused(verifier.verify(&new_token).await), "unknown so far");
+        let failure = verifier.verify(&new_token).await.unwrap_err();
+        let told = (failure.code, failure.retry_after_ms);
+        assert_eq!(told, (Code::Unavailable, Some(1_500)), "it may be new: nobody is signed out");
     }
     assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);
+    issuer.clock.advance(Duration::from_secs(3));
+    for _ in 0..50 {
+        assert!(is_refused(verifier.verify(&new_token).await), "nobody has made it");
+        issuer.clock.advance(Duration::from_millis(10));
+    }
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), 2);
 
     issuer.publish(&[&old, &new]);
     issuer.clock.advance(Duration::from_secs(3));
     let all = (0..20).map(|_| verifier.verify(&new_token));
     assert!(futures_util::future::join_all(all).await.iter().all(Result::is_ok));
-    assert_eq!(issuer.asked.load(Ordering::SeqCst), 2, "callers that meet share one fetch");
+    assert_eq!(issuer.asked.load(Ordering::SeqCst), 3, "callers that meet share one fetch");
 
     // A withdrawn key is not trusted for longer than keys are kept, not even where its tokens are
     // remembered.

@@ -2,7 +2,7 @@
 //! the issuer.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     pin::Pin,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -24,7 +24,10 @@ const MAX_KEY_SET_BYTES: usize = 65_536;
 const MAX_KEYS: usize = 32;
 /// The most verified tokens that are remembered: about 300 bytes each.
 const MAX_VERIFIED: u64 = 20_000;
-/// Keys are not fetched again sooner than this, whatever key ids tokens name.
+/// The most key ids that are remembered as not known to the issuer.
+const MAX_UNKNOWN: usize = 64;
+/// Keys are not fetched again sooner than this, whatever key ids tokens name. A key that was made
+/// since the last fetch (another replica of the issuer may have made it) is asked for again then.
 const FETCH_GAP: Duration = Duration::from_secs(2);
 /// Keys are fetched again after this, so that one which was withdrawn is not trusted for ever.
 const KEYS_FRESH: Duration = Duration::from_secs(600);
@@ -55,6 +58,8 @@ struct Inner {
 struct Keys {
     by_id: HashMap<String, Arc<DecodingKey>>,
     fetched_at: Timestamp,
+    /// Ids that were asked for before these keys were fetched, and are not among them.
+    unknown: HashSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +103,8 @@ impl Verifier {
     /// Verifies signature, issuer, algorithm and time.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, with what is wrong for people; `UNAVAILABLE` if keys can't be had.
+    /// `UNAUTHENTICATED`, with what is wrong for people; `UNAVAILABLE` if keys can't be had, or
+    /// the token's may have been made a moment ago.
     pub async fn verify(&self, token: &str) -> Result<Claims, Failure> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(refused("the token is too long"));
@@ -169,10 +175,23 @@ impl Inner {
                 Ok(key)
             }
             (None, Err(failure)) => Err(failure),
-            (_, Ok(())) => {
-                self.known(key_id, now).0.ok_or_else(|| refused("the token's key is not known"))
-            }
+            (_, Ok(())) => self.known(key_id, now).0.ok_or_else(|| self.unknown(key_id, now)),
         }
+    }
+
+    /// Why a key that is not known is not: it does not exist, or it is newer than what was fetched.
+    fn unknown(&self, key_id: &str, now: Timestamp) -> Failure {
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = keys.fetched_at >= now && keys.unknown.len() < MAX_UNKNOWN;
+        if is_new {
+            keys.unknown.insert(key_id.to_owned());
+        }
+        if is_new || keys.unknown.contains(key_id) {
+            return refused("the token's key is not known");
+        }
+        let wait = FETCH_GAP.saturating_sub(now.since(keys.fetched_at)).as_millis();
+        let wait = u64::try_from(wait).unwrap_or(u64::MAX).max(1);
+        Failure::unavailable("the token's key is not known yet").retry_after(wait)
     }
 
     /// The key called `key_id`, if it is known, and whether the keys were fetched lately.
@@ -201,7 +220,7 @@ impl Inner {
             // What a withdrawn key has signed is not trusted any more.
             self.verified.invalidate_all();
         }
-        *keys = Keys { by_id, fetched_at: now };
+        *keys = Keys { by_id, fetched_at: now, unknown: HashSet::new() };
         Ok(())
     }
 }
