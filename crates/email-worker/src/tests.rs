@@ -35,6 +35,7 @@ async fn benches(provider: Provider) -> Vec<Bench> {
 
 fn bench(db: TestDb, provider: Provider) -> Bench {
     let clock = Arc::new(ManualClock::new(Timestamp::from_seconds(1_800_000_000)));
+    let lease_seconds = if provider == Provider::Silent { 1 } else { 60 };
     let app = App {
         db: db.db.clone(),
         clock: clock.clone(),
@@ -49,7 +50,7 @@ fn bench(db: TestDb, provider: Provider) -> Bench {
             max_attempts: 3,
             retry_seconds: 5,
             batch: 10,
-            lease_seconds: 60,
+            lease_seconds,
             keep_days: 30,
         },
     };
@@ -214,6 +215,18 @@ async fn a_mail_whose_worker_died_is_taken_over_and_its_late_word_does_not_count
             Box::pin(async move { store::mark_sent(tx, dead.id, dead.attempts, later).await })
         });
         assert!(!late.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_never_answers_has_failed_before_the_lease_ends() {
+    for bench in benches(Provider::Silent).await {
+        bench.knows_ada().await;
+        bench.asked_for_pin(2).await.unwrap();
+        assert!(!ops::deliver_mails(&bench.app).await.unwrap());
+        let mail = bench.mails().await.remove(0);
+        assert_eq!((mail.status, mail.attempts), (Status::Pending, 1));
+        assert_eq!(mail.last_error, "the provider took too long");
     }
 }
 

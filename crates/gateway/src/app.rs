@@ -19,6 +19,7 @@ pub(crate) struct App {
     pub kv: Kv,
     pub access: Verifier,
     pub refused_by_limit: Counter,
+    pub passed_without_limit: Counter,
     pub config: Config,
 }
 
@@ -29,6 +30,11 @@ impl App {
             refused_by_limit: metrics.register(
                 "gateway_rate_limit_exceeded",
                 help,
+                Counter::default(),
+            ),
+            passed_without_limit: metrics.register(
+                "gateway_rate_limit_unavailable",
+                "requests that passed uncounted, as rate limits could not be had",
                 Counter::default(),
             ),
             auth: deps.auth,

@@ -27,8 +27,9 @@ pub(crate) async fn limit(
     let (key, rate) = bucket(&app, &request, verified.as_ref().unwrap_or(&Caller::Anonymous));
     let counted = app.kv.limit(&key, rate).await;
     let allowance = counted.inspect_err(|failure| {
-        // A limiter that is down must not close the door.
-        tracing::warn!(%failure, "rate limits can't be had; letting pass");
+        // A limiter that is down must not close the door, nor fill the log.
+        app.passed_without_limit.inc();
+        tracing::debug!(%failure, "rate limits can't be had; letting pass");
     });
     let allowance = allowance.ok();
     let mut response = match (allowance.filter(|its| !its.allowed), verified) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use crate::{
     app::App,
@@ -28,7 +29,10 @@ pub(crate) async fn deliver_mails(app: &App) -> Result<bool, Error> {
 }
 
 async fn deliver(app: &App, mail: Mail) -> Result<(), Error> {
-    let outcome = app.provider.deliver(&mail).await;
+    // Whoever takes the mail over when its lease ends must be the only one at it.
+    let limit = Duration::from_secs(app.config.lease_seconds) * 3 / 4;
+    let outcome = timeout(limit, app.provider.deliver(&mail)).await;
+    let outcome = outcome.unwrap_or_else(|_| Err("the provider took too long".to_owned()));
     let now = app.clock.now();
     let (id, attempts) = (mail.id, mail.attempts);
     let Err(error) = outcome else {

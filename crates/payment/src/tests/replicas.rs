@@ -150,6 +150,7 @@ async fn an_event_that_waited_for_the_answer_to_be_taken_in_is_not_lost() {
             return; // One transaction writes at a time.
         }
         let payment = w.open().await;
+        w.webhooks().await;
         w.pay(&payment, "pm_card_visa").await;
         // As if the answer with the intent's id were being taken in just now.
         w.execute("update payments set provider_reference = null, due_at = now()").await;
