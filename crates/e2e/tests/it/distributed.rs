@@ -8,6 +8,7 @@ use boxoffice::demo::{Report, Stage, walk};
 
 use crate::{
     fleet::{Fleet, Size},
+    routes,
     sale::ROOMY,
 };
 
@@ -20,6 +21,14 @@ async fn one_process_per_service_and_two_of_many_do_what_one_process_does() {
     workers::nothing_is_handled_twice(&fleet).await;
     walk_through(&fleet, &gateways[1]).await;
     doctor(&fleet).await;
+    fleet.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_input_is_told_the_same_by_many_processes() {
+    let mut fleet = Fleet::start(Size::Two, &[ROOMY, &routes::VALUES].concat()).await;
+    let (gateways, passwords) = (fleet.gateways(), fleet.passwords().await);
+    routes::are_the_same_at(&gateways[1], &passwords).await;
     fleet.stop().await;
 }
 

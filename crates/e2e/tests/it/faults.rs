@@ -39,10 +39,10 @@ type Act = fn(&Parts) -> Result<(), infra::Failure>;
 
 /// What is done to the platform.
 enum Fault {
-    /// `kill -9` of a process, started again after a moment.
-    Kill((&'static str, usize)),
-    /// A server goes, and comes back.
-    Restart(&'static str, Act, Act),
+    /// `kill -9` of processes, started again after a moment.
+    Kill(Vec<(&'static str, usize)>),
+    /// A server goes, or hangs, and comes back after a time.
+    Lose(&'static str, Duration, Act, Act),
     /// Processes hang, and go on.
     Pause(Vec<(&'static str, usize)>),
     /// Nothing gets through between booking and ticket.
@@ -51,15 +51,20 @@ enum Fault {
 
 /// Everything that can be done to it, one after another.
 fn faults(fleet: &Fleet) -> Vec<Fault> {
-    let mut all: Vec<_> = fleet.names().into_iter().map(Fault::Kill).collect();
-    all.push(Fault::Restart("Redis", |its| its.redis.kill(), |its| its.redis.start_again()));
-    all.push(Fault::Restart("Kafka", |its| its.kafka.kill(), |its| its.kafka.start_again()));
-    let primary: (Act, Act) = (|its| its.postgres.kill(), |its| its.postgres.start_again());
-    all.push(Fault::Restart("the primary", primary.0, primary.1));
-    let replica: (Act, Act) = (|its| its.replica.kill(), |its| its.replica.start_again());
-    all.push(Fault::Restart("the replica", replica.0, replica.1));
-    let tickets = fleet.names().into_iter().filter(|(service, _)| *service == "ticket");
-    let tickets: Vec<_> = tickets.collect();
+    let of = |name: &str| -> Vec<_> {
+        fleet.names().into_iter().filter(|(service, _)| *service == name).collect()
+    };
+    let mut all: Vec<_> = fleet.names().into_iter().map(|name| Fault::Kill(vec![name])).collect();
+    all.push(Fault::Kill(of("booking")));
+    let servers: [(_, _, Act, Act); 5] = [
+        ("kill Redis", DOWN, |its| its.redis.kill(), |its| its.redis.start_again()),
+        ("kill Kafka", DOWN, |its| its.kafka.kill(), |its| its.kafka.start_again()),
+        ("kill the primary", DOWN, |its| its.postgres.kill(), |its| its.postgres.start_again()),
+        ("kill the replica", LONG_DOWN, |its| its.replica.kill(), |its| its.replica.start_again()),
+        ("pause the replica", LONG_DOWN, |its| its.replica.pause(), |its| its.replica.resume()),
+    ];
+    all.extend(servers.map(|(name, time, down, up)| Fault::Lose(name, time, down, up)));
+    let tickets = of("ticket");
     all.push(Fault::Pause(tickets[..1].to_vec()));
     all.push(Fault::Pause(tickets));
     all.push(Fault::Cut);
@@ -69,8 +74,11 @@ fn faults(fleet: &Fleet) -> Vec<Fault> {
 impl Fault {
     fn name(&self) -> String {
         match self {
-            Self::Kill((service, replica)) => format!("kill {service} {replica}"),
-            Self::Restart(name, ..) => format!("restart {name}"),
+            Self::Kill(names) => {
+                let names = names.iter().map(|(service, replica)| format!("{service} {replica}"));
+                format!("kill {}", names.collect::<Vec<_>>().join(", "))
+            }
+            Self::Lose(name, ..) => (*name).to_owned(),
             Self::Pause(names) => format!("pause {} of ticket", names.len()),
             Self::Cut => "cut booking from ticket".to_owned(),
         }
@@ -79,16 +87,19 @@ impl Fault {
     /// Lets it happen, and heal.
     async fn happen(&self, fleet: &mut Fleet) {
         match self {
-            Self::Kill(name) => {
-                fleet.kill(*name).await;
+            Self::Kill(names) => {
+                for name in names {
+                    fleet.kill(*name).await;
+                }
                 sleep(DOWN).await;
-                fleet.start_again(*name).await;
+                for name in names {
+                    fleet.start_again(*name).await;
+                }
             }
-            Self::Restart(_, down, up) => {
+            Self::Lose(_, time, down, up) => {
                 fleet.with_parts(*down).await;
-                sleep(DOWN).await;
+                sleep(*time).await;
                 fleet.with_parts(*up).await;
-                fleet.all_ready().await;
             }
             Self::Pause(names) => {
                 for name in names {
@@ -162,10 +173,12 @@ async fn nothing_is_lost_or_doubled_whatever_breaks_under_load() {
         sleep(DOWN).await;
         let since = Instant::now();
         fault.happen(&mut sale.fleet).await;
-        let healed = since.elapsed();
-        let (left, took) = bookings.settle(SETTLED).await;
-        println!("{}: healed after {healed:.1?}, settled after {took:.1?}", fault.name());
-        let name = fault.name();
+        let (healed, name) = (Instant::now(), fault.name());
+        let left = bookings.settle(SETTLED).await;
+        let took = healed.elapsed();
+        sale.fleet.all_ready().await;
+        let (broken, ready) = (healed - since, healed.elapsed());
+        println!("{name}: broken for {broken:.1?}, settled {took:.1?} later, ready {ready:.1?}");
         violations.extend(left.iter().map(|booking| format!("{booking} after {name}")));
         slowest = slowest.max(took);
     }
@@ -196,8 +209,8 @@ async fn without_leases_that_end_a_killed_process_leaves_bookings_unsettled() {
     for at in 0..TRIES {
         sale.world.progress(at, TRIES);
         sleep(DOWN).await;
-        Fault::Kill(("booking", 0)).happen(&mut sale.fleet).await;
-        let (left, _) = bookings.settle(GIVEN).await;
+        Fault::Kill(vec![("booking", 0)]).happen(&mut sale.fleet).await;
+        let left = bookings.settle(GIVEN).await;
         if !left.is_empty() {
             missed = true;
             break;

@@ -1,6 +1,10 @@
 //! Which processes there are, on which ports, and the configuration that they share.
 
-use std::{collections::BTreeSet, fmt::Write, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    path::Path,
+};
 
 use super::{Parts, Size, process::Process};
 
@@ -86,7 +90,7 @@ impl Addresses {
         let first = |service, face| self.ports(service, face)[0];
         let sandbox = format!("http://127.0.0.1:{}", first("stripe-sandbox", "http"));
         let webhooks = format!("http://127.0.0.1:{}/webhooks/stripe", first("payment", "http"));
-        let mut all = vec![
+        let mut all = BTreeMap::from([
             ("boxoffice.database", parts.postgres.server_url()),
             ("boxoffice.replica", parts.replica.server_url()),
             ("boxoffice.database_connections", "4".to_owned()),
@@ -97,7 +101,7 @@ impl Addresses {
             ("gateway.payment_api_base", sandbox),
             ("gateway.realtime_url", format!("ws://127.0.0.1:{}/ws", first("realtime", "http"))),
             ("stripe-sandbox.webhook_url", webhooks),
-        ];
+        ]);
         all.extend(values.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let mut text = String::new();
         for (key, value) in all {

@@ -17,8 +17,13 @@ fn with_body(stage: &Stage) -> Vec<Route> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_json_is_not_read() {
     let stage = Stage::set().await;
+    no_json(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn no_json(stage: &Stage) {
     let before = stage.picture().await;
-    for route in with_body(&stage) {
+    for route in with_body(stage) {
         let path = stage.filled(route.path);
         let whole = route.body.to_string();
         let long = format!("{whole}{}", " ".repeat(1 << 20));
@@ -55,7 +60,6 @@ async fn what_is_no_json_is_not_read() {
         }
     }
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }
 
 /// Pointers of all values within `value`, and of itself.
@@ -137,8 +141,13 @@ fn field(pointer: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_that_are_missing_unknown_or_of_the_wrong_type_are_named() {
     let stage = Stage::set().await;
+    wrong_fields(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn wrong_fields(stage: &Stage) {
     let before = stage.picture().await;
-    for route in with_body(&stage) {
+    for route in with_body(stage) {
         let schema = &route.documented(&stage.document)["requestBody"]["content"];
         let schema = &schema["application/json"]["schema"];
         let path = stage.filled(route.path);
@@ -189,5 +198,4 @@ async fn fields_that_are_missing_unknown_or_of_the_wrong_type_are_named() {
         }
     }
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }

@@ -51,8 +51,13 @@ async fn without_a_good_token_nobody_gets_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_another_s_is_neither_seen_nor_changed() {
     let stage = Stage::set().await;
+    strangers(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn strangers(stage: &Stage) {
     let before = stage.picture().await;
-    for route in &routes(&stage) {
+    for route in &routes(stage) {
         for (who, status) in route.not_by {
             let ask = route.ask(&stage.filled(route.path), &route.body);
             let answer = stage.send(*who, ask).await;
@@ -60,15 +65,19 @@ async fn what_is_another_s_is_neither_seen_nor_changed() {
         }
     }
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_that_are_none_lead_nowhere() {
     let stage = Stage::set().await;
+    wrong_ids(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn wrong_ids(stage: &Stage) {
     let before = stage.picture().await;
     let long = "x".repeat(3_000);
-    for route in routes(&stage).iter().filter(|its| its.path.contains('{')) {
+    for route in routes(stage).iter().filter(|its| its.path.contains('{')) {
         let name = route.path.split(['{', '}']).nth(1).unwrap();
         let at = |id: &str| stage.filled(&route.path.replace(&format!("{{{name}}}"), id));
         for id in NO_IDS.iter().copied().chain([&*long]) {
@@ -84,7 +93,6 @@ async fn ids_that_are_none_lead_nowhere() {
         }
     }
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

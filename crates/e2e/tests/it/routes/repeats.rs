@@ -12,6 +12,11 @@ use crate::system::Ask;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_s_key_has_one_effect_and_one_body() {
     let stage = Stage::set().await;
+    one_key(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn one_key(stage: &Stage) {
     let wish = |seat: &str| json!({"event_id": stage.ids["event"], "choice": {"seats": [seat]}});
     let book = |seat: &str| {
         let ask = Ask::new(Method::POST, "/api/v1/bookings").json(&wish(seat));
@@ -37,12 +42,16 @@ async fn a_booking_s_key_has_one_effect_and_one_body() {
     let again = stage.post(Other, &path, &json!({"reason": "bored"})).await.expect(200);
     assert_eq!((&again["status"], &again["reason"]), (&cancelled["status"], &cancelled["reason"]));
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_done_once_is_done_once() {
     let stage = Stage::set().await;
+    once(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn once(stage: &Stage) {
     let publish = stage.filled("/api/v1/events/{draft}/publish");
     let first = stage.post(Theatre, &publish, &Value::Null).await.expect(200);
     assert_eq!(first["status"], "published", "its sale has not begun");
@@ -78,7 +87,6 @@ async fn what_is_done_once_is_done_once() {
     assert_eq!(again.body["number"], waiting["number"]);
     leave(Other, &early).await.expect(204);
     leave(Other, &early).await.expect(404);
-    stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Nothing must happen by itself while pictures are compared.
-const VALUES: [(&str, &str); 2] =
+pub(crate) const VALUES: [(&str, &str); 2] =
     [("booking.hold_ttl_seconds", "3600"), ("auth.login_attempts", "1000")];
 
 /// Who asks.
@@ -37,8 +37,13 @@ pub(super) enum Who {
 
 use Who::{Buyer, Operator, Other, Promoter, Theatre, Visitor};
 
+/// The demo's accounts.
+const TITLES: [(Who, &str); 4] =
+    [(Operator, "operator"), (Theatre, "theatre"), (Promoter, "promoter"), (Buyer, "buyer")];
+
 pub(super) struct Stage {
-    system: System,
+    /// The platform, where it is in this process.
+    system: Option<System>,
     people: BTreeMap<Who, Web>,
     /// What stands for `{event}`, `{booking}` and the like.
     pub(super) ids: BTreeMap<&'static str, String>,
@@ -69,11 +74,26 @@ impl Stage {
 
     async fn on(system: System) -> Self {
         let mut people = BTreeMap::from([(Visitor, system.visitor())]);
-        for (who, title) in
-            [(Operator, "operator"), (Theatre, "theatre"), (Promoter, "promoter"), (Buyer, "buyer")]
-        {
+        for (who, title) in TITLES {
             people.insert(who, system.person(title).await);
         }
+        Self::with(Some(system), people).await
+    }
+
+    /// At a gateway of a platform that runs elsewhere.
+    pub(super) async fn at(gateway: &str, passwords: &BTreeMap<String, String>) -> Self {
+        let visitor = Web::new(gateway);
+        let mut people = BTreeMap::from([(Visitor, visitor.clone())]);
+        for (who, title) in TITLES {
+            let email = format!("{title}@boxoffice.example");
+            let login = json!({"email": email, "password": passwords[&email]});
+            let tokens = visitor.post("/api/v1/auth/login", &login).await.expect(200);
+            people.insert(who, visitor.with_token(tokens["access_token"].as_str().unwrap()));
+        }
+        Self::with(None, people).await
+    }
+
+    async fn with(system: Option<System>, people: BTreeMap<Who, Web>) -> Self {
         let (ids, document) = (BTreeMap::new(), Value::Null);
         let mut stage = Self { system, people, ids, document, asked: AtomicU64::new(0) };
         stage.document = stage.get(Visitor, "/api/docs/openapi.json").await.expect(200);
@@ -82,6 +102,11 @@ impl Stage {
         stage.fill().await;
         stage.settle().await;
         stage
+    }
+
+    /// How many requests were sent.
+    pub(super) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Lets something of everything happen.
@@ -314,6 +339,8 @@ impl Stage {
     }
 
     pub(super) async fn end(self) {
-        self.system.running.stop().await;
+        if let Some(system) = self.system {
+            system.running.stop().await;
+        }
     }
 }

@@ -216,8 +216,13 @@ fn of_bookings() -> Vec<Wrong> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_can_not_be_is_refused_with_its_code() {
     let stage = Stage::set().await;
+    impossible_values(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn impossible_values(stage: &Stage) {
     let before = stage.picture().await;
-    let routes = routes(&stage);
+    let routes = routes(stage);
     let mut surprises = Vec::new();
     for (name, pointer, value, (status, code)) in wrong_values() {
         let route = routes.iter().find(|its| its.name() == name);
@@ -240,12 +245,16 @@ async fn a_value_that_can_not_be_is_refused_with_its_code() {
     }
     assert!(surprises.is_empty(), "{}", surprises.join("\n"));
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn queries_and_headers_that_can_not_be_are_refused() {
     let stage = Stage::set().await;
+    wrong_queries(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn wrong_queries(stage: &Stage) {
     let before = stage.picture().await;
     let cursors = ["x", "%00", "AAAA", "'%20or%201=1", "eyJhIjoxfQ", &"A".repeat(600)];
     for (who, list) in [
@@ -297,12 +306,16 @@ async fn queries_and_headers_that_can_not_be_are_refused() {
     let stale = stage.send(Theatre, edit.header("if-match", "\"999\"")).await.expect(412);
     assert_eq!(stale["code"], "STALE_VERSION");
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_state_refuses_is_a_conflict_or_forbidden() {
     let stage = Stage::set().await;
+    wrong_states(&stage).await;
+    stage.end().await;
+}
+
+pub(super) async fn wrong_states(stage: &Stage) {
     let mut bare = stage.new_event();
     bare["categories"] = json!([]);
     let bare = stage.post(Theatre, "/api/v1/events", &bare).await.expect(201);
@@ -342,5 +355,4 @@ async fn what_a_state_refuses_is_a_conflict_or_forbidden() {
         }
     }
     stage.unchanged_since(&before).await;
-    stage.end().await;
 }
