@@ -5,6 +5,7 @@ use std::{
     ops::Deref,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 };
 
 const OLDEST_MAJOR: u32 = 15;
+const QUERY_TIME: Duration = Duration::from_secs(10);
 
 /// How a primary is to run.
 #[derive(Debug, Clone)]
@@ -123,9 +125,9 @@ impl Postgres {
     /// The first column of every row that `statement` gives, in the maintenance database.
     ///
     /// # Errors
-    /// What the server says, or that it does not answer within a second.
+    /// What the server says, or that it does not answer in ten seconds.
     pub fn query(&self, statement: &str) -> Result<Vec<String>, Failure> {
-        probe::query(self.port(), statement)
+        probe::query(self.port(), statement, QUERY_TIME)
     }
 
     /// Copies it and starts a replica that streams from it, for as long as it is told to be kept.

@@ -10,6 +10,7 @@ use std::{
 
 use crate::{Failure, kind::Kind};
 
+/// How long a server that is ready takes at most.
 const ANSWER_TIME: Duration = Duration::from_secs(1);
 /// The largest answer that is read.
 const ANSWER_BYTES: i32 = 1 << 20;
@@ -20,9 +21,9 @@ pub(crate) fn ask(kind: Kind, port: u16, directory: &Path) -> Result<(), Failure
         Kind::Postgres => postgres_is(port, directory, "show data_directory"),
         Kind::Replica => {
             postgres_is(port, directory, "show data_directory")?;
-            expect("t", &query(port, STREAMS)?)
+            expect("t", &query(port, STREAMS, ANSWER_TIME)?)
         }
-        Kind::PgBouncer => expect("1", &query(port, "select 1")?),
+        Kind::PgBouncer => expect("1", &query(port, "select 1", ANSWER_TIME)?),
         Kind::Redis => redis(port, directory),
         Kind::Kafka => kafka(port, directory),
     }
@@ -32,7 +33,7 @@ const STREAMS: &str = "select pg_is_in_recovery() and exists \
     (select from pg_stat_wal_receiver where status = 'streaming')";
 
 fn postgres_is(port: u16, directory: &Path, statement: &str) -> Result<(), Failure> {
-    expect(&directory.join("cluster").to_string_lossy(), &query(port, statement)?)
+    expect(&directory.join("cluster").to_string_lossy(), &query(port, statement, ANSWER_TIME)?)
 }
 
 fn expect(expected: &str, got: &[String]) -> Result<(), Failure> {
@@ -42,17 +43,21 @@ fn expect(expected: &str, got: &[String]) -> Result<(), Failure> {
     Err(Failure::new(format!("it answers {got:?}, not {expected:?}")))
 }
 
-fn connect(port: u16) -> io::Result<TcpStream> {
+fn connect(port: u16, patience: Duration) -> io::Result<TcpStream> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let stream = TcpStream::connect_timeout(&address, ANSWER_TIME)?;
-    stream.set_read_timeout(Some(ANSWER_TIME))?;
-    stream.set_write_timeout(Some(ANSWER_TIME))?;
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     Ok(stream)
 }
 
 /// Puts `statement` to PostgreSQL as the superuser, whom it trusts. The first column of every row.
-pub(crate) fn query(port: u16, statement: &str) -> Result<Vec<String>, Failure> {
-    let mut stream = connect(port)?;
+pub(crate) fn query(
+    port: u16,
+    statement: &str,
+    patience: Duration,
+) -> Result<Vec<String>, Failure> {
+    let mut stream = connect(port, patience)?;
     let mut startup = 196_608_i32.to_be_bytes().to_vec(); // version 3.0
     startup.extend(b"user\0postgres\0database\0postgres\0\0");
     stream.write_all(&with_length(&startup))?;
@@ -115,7 +120,7 @@ fn first_column(row: &[u8]) -> Option<String> {
 
 /// `PING` alone is not enough: while Redis reads its files back it refuses everything.
 fn redis(port: u16, directory: &Path) -> Result<(), Failure> {
-    let mut stream = connect(port)?;
+    let mut stream = connect(port, ANSWER_TIME)?;
     stream.write_all(b"PING\r\nCONFIG GET dir\r\nQUIT\r\n")?;
     let mut lines = Vec::new();
     for line in BufReader::new(stream.take(1 << 12)).lines() {
@@ -132,7 +137,7 @@ fn redis(port: u16, directory: &Path) -> Result<(), Failure> {
 /// controller, in the cluster of `directory`.
 fn kafka(port: u16, directory: &Path) -> Result<(), Failure> {
     let cluster = std::fs::read_to_string(directory.join("cluster-id"))?;
-    let mut stream = connect(port)?;
+    let mut stream = connect(port, ANSWER_TIME)?;
     let mut request = Vec::new();
     request.extend(3_i16.to_be_bytes()); // Metadata
     request.extend(2_i16.to_be_bytes()); // version
