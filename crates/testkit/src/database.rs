@@ -93,8 +93,10 @@ pub fn fresh_postgres_url() -> String {
     server.url_of(&server.fresh_name(), "")
 }
 
+/// With `BOXOFFICE_TEST_POOLING` set, as behind a pooler in transaction mode: nothing prepared.
 async fn open(url: &str) -> Db {
-    let opened = Db::open(&Settings::new(url)).await;
+    let transaction_pooling = named("BOXOFFICE_TEST_POOLING").is_some();
+    let opened = Db::open(&Settings { transaction_pooling, ..Settings::new(url) }).await;
     opened.unwrap_or_else(|error| panic!("{url} can't be opened: {error}"))
 }
 
