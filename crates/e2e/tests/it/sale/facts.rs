@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use db::Row;
-use kernel::Secret;
-use platform::{
-    Tasks,
-    kv::{Kv, RedisSettings},
-};
+use platform::Tasks;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -242,8 +238,7 @@ impl Facts {
 
     async fn read_lines(&mut self, servers: &Servers) {
         let tasks = Tasks::new();
-        let (url, namespace) = (Secret::new(servers.redis.clone()), String::new());
-        let kv = Kv::redis(&RedisSettings { url, namespace }, &tasks).await.unwrap();
+        let kv = servers.kv(&tasks).await;
         for (event, ..) in &self.tallies {
             let head = kv.queue().head(event).await.unwrap();
             if head.last > 0 {

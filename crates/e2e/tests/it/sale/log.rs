@@ -6,6 +6,7 @@ use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     message::BorrowedMessage,
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 use serde_json::Value;
 
@@ -71,6 +72,14 @@ fn reader(brokers: &str, group: &str) -> BaseConsumer {
     config.set("bootstrap.servers", brokers).set("group.id", group);
     config.set("enable.auto.commit", "false").set("auto.offset.reset", "error");
     config.create().unwrap()
+}
+
+/// Puts `text` onto a topic, as nobody of ours would. Blocks.
+pub(super) fn plant(brokers: &str, topic: &str, text: &str) {
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    producer.send(BaseRecord::to(topic).key("planted").payload(text)).unwrap();
+    producer.flush(PATIENCE).unwrap();
 }
 
 impl Log {

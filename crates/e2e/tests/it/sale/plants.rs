@@ -1,14 +1,19 @@
 //! The audit's own test: one change of a database or of the journal at a time, each of which it has
 //! to find.
 
+use std::time::Duration;
+
 use db::{Db, Sql};
 use futures_util::{StreamExt, stream};
+use platform::Tasks;
+use serde_json::json;
 
 use super::{
     audit::audit,
     facts::Facts,
     journal::Entries,
-    stores::{PROVIDER, Stores},
+    log,
+    stores::{PROVIDER, Servers, Stores},
 };
 
 /// A change that breaks a rule: in which database, by which statements (see [`WORDS`]), and how the audit words it.
@@ -310,6 +315,9 @@ pub(crate) async fn each_is_found(stores: &Stores, entries: &Entries) {
         let found = audit(&facts, &changed);
         assert!(found.iter().any(|its| its.contains(words)), "{words:?}: only {found:?}");
     }
+    if let Stores::Servers(servers) = stores {
+        in_servers(servers, (&facts, entries)).await;
+    }
     println!("the audit found {count} changes of stores, {} of what was told", TOLD.len());
 }
 
@@ -334,6 +342,35 @@ async fn is_found(plant: &Plant, stores: &Stores, (facts, entries): (&Facts, &En
     for words in plant.words {
         let shown = found.iter().take(20).collect::<Vec<_>>();
         assert!(found.iter().any(|its| its.contains(words)), "{words:?}: only {shown:?}");
+    }
+}
+
+/// The same in the log of the brokers, and in the queue of Redis. It stays there.
+async fn in_servers(servers: &Servers, (facts, entries): (&Facts, &Entries)) {
+    let event = json!({
+        "specversion": "1.0", "id": "planted", "source": "planted", "type": "booking.opened",
+        "data": {"booking": {}},
+    });
+    let (brokers, event) = (servers.brokers.clone(), event.to_string());
+    let planted = tokio::task::spawn_blocking(move || {
+        log::plant(&brokers, "booking-events", &event);
+        log::plant(&brokers, "booking-events.dlq", "planted");
+    });
+    planted.await.unwrap();
+    let tasks = Tasks::new();
+    let kv = servers.kv(&tasks).await;
+    let (line, ..) = facts.lines.first().expect("a line");
+    kv.queue().join(line, "planted", "", 1_000).await.unwrap();
+    tasks.stop(Duration::ZERO).await;
+
+    let found = audit(&Facts::read(&Stores::Servers(servers.clone())).await, entries);
+    for words in [
+        "email-worker is at",
+        "realtime is at",
+        "a dead letter in booking-events.dlq: planted",
+        "waits in",
+    ] {
+        assert!(found.iter().any(|its| its.contains(words)), "{words:?}: only {found:?}");
     }
 }
 

@@ -7,6 +7,11 @@ use std::{
 };
 
 use db::{Db, FromValue, Row, Settings};
+use kernel::Secret;
+use platform::{
+    Tasks,
+    kv::{Kv, RedisSettings},
+};
 
 /// The provider's own books. They are in a file wherever it runs.
 pub(crate) const PROVIDER: &str = "stripe_sandbox";
@@ -91,6 +96,14 @@ impl Stores {
                 Self::Servers(Servers { instead, ..servers.clone() })
             }
         }
+    }
+}
+
+impl Servers {
+    /// The waiting queue and its like.
+    pub(crate) async fn kv(&self, tasks: &Tasks) -> Kv {
+        let (url, namespace) = (Secret::new(self.redis.clone()), String::new());
+        Kv::redis(&RedisSettings { url, namespace }, tasks).await.unwrap()
     }
 }
 
