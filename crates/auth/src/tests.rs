@@ -350,3 +350,29 @@ async fn another_secret_can_not_open_the_keys() {
         assert_ne!(bench.app.ids.uuid(Timestamp::EPOCH), bench.app.ids.uuid(Timestamp::EPOCH));
     }
 }
+
+#[tokio::test]
+async fn replicas_that_make_a_key_at_once_sign_what_all_verify() {
+    for bench in benches().await {
+        let app = &bench.app;
+        let expires_at = app.now().plus(Duration::from_secs(900));
+        let claims = platform::tokens::Claims {
+            account: kernel::AccountId::new(&*app.ids, app.now()),
+            session: kernel::SessionId::new(&*app.ids, app.now()),
+            role: Role::Individual,
+            organization: None,
+            expires_at,
+        };
+        let replicas: Vec<Keys> =
+            (0..4).map(|_| Keys::new(&config(), &Secret::new(vec![7; 32])).unwrap()).collect();
+        let signing = replicas.iter().map(|keys| keys.sign(app, &claims));
+        for token in futures_util::future::join_all(signing).await {
+            assert!(bench.verifier().verify(&token.unwrap()).await.is_ok());
+        }
+        // Who comes later finds one, and makes none.
+        let known = ops::get_jwks(app).await.unwrap().matches("kid").count();
+        app.keys.rotate(app).await.unwrap();
+        assert_eq!(ops::get_jwks(app).await.unwrap().matches("kid").count(), known);
+        assert!(known <= 4);
+    }
+}
