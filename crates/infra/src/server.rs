@@ -19,8 +19,8 @@ use crate::{
     wait::{Waited, until},
 };
 
-/// How long a server may take to start, and to stop orderly.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a server may take to start, and to stop orderly: seconds, but on a starved machine.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// How long what a killed server leaves behind (PostgreSQL's backends) may take to go.
 const AFTERMATH: Duration = Duration::from_secs(10);
 const START_TRIES: u32 = 3;
@@ -140,7 +140,7 @@ impl Server {
     /// Ends it orderly, waiting for none of its clients. It is gone when this returns.
     ///
     /// # Errors
-    /// If it does not end within a minute.
+    /// If it does not end within two minutes.
     pub fn stop(&self) -> Result<(), Failure> {
         self.signal(self.kind.stop_signal())?;
         self.await_gone(PATIENCE)

@@ -33,6 +33,20 @@ pub(crate) fn make() -> Result<PathBuf, Failure> {
     Err(Failure::new(format!("{} is somebody else's", path.display())))
 }
 
+/// Keeps other tasks from starting and ending things in `home` until the file is dropped.
+pub(crate) fn hold(home: &Path) -> Result<fs::File, Failure> {
+    let path = home.join("lock");
+    let failed = |error| Failure::new(format!("{}: {error}", path.display()));
+    let file = fs::File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(Failure::new(format!("another cargo xtask is at work in {}", home.display())))
+        }
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
 /// Writes a file that only its owner reads: it may hold secrets.
 pub(crate) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("{}: {error}", path.display()));

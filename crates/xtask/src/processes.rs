@@ -24,7 +24,7 @@ use crate::{
 
 const CONFIGURATION: &str = "processes.toml";
 /// How long all processes together may take to be ready.
-const READY_TIME: Duration = Duration::from_secs(60);
+const READY_TIME: Duration = Duration::from_secs(120);
 /// How long one may take to end by itself: a little more than its own limit.
 const DRAIN_TIME: Duration = Duration::from_secs(15);
 const ANSWER_TIME: Duration = Duration::from_secs(2);
@@ -97,6 +97,7 @@ pub(crate) fn up(args: &[String]) -> Result<(), Failure> {
         return Err(Failure::new("the servers are not ready: cargo xtask infra up"));
     }
     let binary = build(args.release)?;
+    let _alone = home::hold(&home)?;
     let running = kept(&home)?;
     let fresh = running.is_empty();
     let processes = if fresh { plan(args.replicas)? } else { running };
@@ -124,6 +125,7 @@ pub(crate) fn up(args: &[String]) -> Result<(), Failure> {
 pub(crate) fn down() -> Result<(), Failure> {
     let home = home::path()?;
     if are_kept(&home) {
+        let _alone = home::hold(&home)?;
         return end(&home);
     }
     println!("xtask: no processes are up");

@@ -35,6 +35,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 /// Starts what does not run, in the same place as before if it was there.
 fn up() -> Result<(), Failure> {
     let home = home::make()?;
+    let _alone = home::hold(&home)?;
     if are_ready(&home) {
         println!("xtask: the servers are up already");
     } else {
@@ -58,6 +59,7 @@ fn down() -> Result<(), Failure> {
         println!("xtask: nothing is up");
         return Ok(());
     }
+    let _alone = home::hold(&home)?;
     if processes::are_kept(&home) {
         processes::end(&home)?;
     }
