@@ -14,7 +14,7 @@ use futures_util::{
 use kernel::Failure;
 use rdkafka::{
     Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _},
+    consumer::Consumer as _,
     error::{KafkaError, KafkaResult},
 };
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -41,6 +41,8 @@ use crate::bus::{
 const COMMIT_DELAY: Duration = Duration::from_millis(50);
 /// How often the ends of the partitions are asked for, to know the lag.
 const LOOK: Duration = Duration::from_secs(5);
+/// How long to wait for room before Kafka is told to hold back; that costs a fetch each time.
+const HOLD: Duration = Duration::from_secs(1);
 /// How long a member may take to leave its group.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,6 @@ pub(super) struct Consumer {
 
 /// None, where it was cancelled.
 type Finished = (Arc<str>, Origin, Option<Result<(), Failure>>);
-type Committed = (Vec<Commit>, Result<(), Failure>);
 type Ends = Vec<(Place, i64)>;
 
 struct Loop<'a> {
@@ -68,10 +69,13 @@ struct Loop<'a> {
     burying: FuturesUnordered<BoxFuture<'static, Origin>>,
     coming: Option<BoxFuture<'static, Result<TopicPartitionList, Failure>>>,
     leaving: Option<Leaving>,
-    committing: Option<BoxFuture<'static, Committed>>,
+    /// What is being committed.
+    committing: Option<Vec<Commit>>,
     looking: Option<BoxFuture<'static, Result<Ends, Failure>>>,
     commit_at: Option<Instant>,
     look_at: Instant,
+    /// Until when nothing is read, as there is no room.
+    hold_until: Option<Instant>,
     broken: Option<KafkaError>,
 }
 
@@ -134,6 +138,7 @@ impl<'a> Loop<'a> {
             looking: None,
             commit_at: None,
             look_at: Instant::now(),
+            hold_until: None,
             broken: None,
         }
     }
@@ -143,19 +148,19 @@ impl<'a> Loop<'a> {
         while !stopping.is_cancelled() && self.broken.is_none() {
             let now = Instant::now();
             self.partitions.wake(now);
+            self.end_commit();
             self.change(now);
             self.start_handlers();
-            self.pause();
+            let reads = self.pause(now);
             self.start_committing(now);
             self.start_looking(now);
             let timer = self.next_time(now);
             tokio::select! {
                 Some(finished) = self.running.next() => self.finish(finished),
                 Some(origin) = self.burying.next() => self.partitions.bury(origin),
-                read = self.member.read(&names) => self.take(read),
+                read = self.member.read(&names), if reads => self.take(read),
                 () = self.member.changed() => {}
                 list = ready(&mut self.coming) => self.come(list),
-                done = ready(&mut self.committing) => self.committed(done),
                 ends = ready(&mut self.looking) => self.looked(ends),
                 () = sleep_until(timer) => {}
                 () = stopping.cancelled() => {}
@@ -193,7 +198,9 @@ impl<'a> Loop<'a> {
             }
             Finish::Dead(origin, tried) => {
                 meters.dead_lettered.inc();
-                let grave = Grave { group, place: (origin.place.1, origin.offset) };
+                let (index, partition) = origin.place;
+                let is_replay = index + 1 == self.consumer.names.len();
+                let grave = Grave { group, is_replay, partition, offset: origin.offset };
                 self.burying.push(Box::pin(bury(shared.clone(), grave, tried, origin)));
             }
             Finish::Again | Finish::Gone => {}
@@ -211,20 +218,26 @@ impl<'a> Loop<'a> {
         self.consumer.meters.lag.set(self.partitions.lag());
     }
 
-    /// Has Kafka send no more than there is room for.
-    fn pause(&mut self) {
+    /// Has Kafka send no more than there is room for; answers whether to read on.
+    fn pause(&mut self, now: Instant) -> bool {
+        if !self.partitions.are_full() {
+            self.hold_until = None;
+        } else if now < *self.hold_until.get_or_insert(now + HOLD) {
+            return false;
+        }
         let (paused, resumed) = self.partitions.pauses();
         let member = &self.member.consumer;
-        for (places, call) in [(paused, true), (resumed, false)] {
+        for (places, is_paused) in [(paused, true), (resumed, false)] {
             if places.is_empty() {
                 continue;
             }
             let list = self.consumer.list(&places);
-            let called = if call { member.pause(&list) } else { member.resume(&list) };
-            if let Err(error) = called {
+            let told = if is_paused { member.pause(&list) } else { member.resume(&list) };
+            if let Err(error) = told {
                 self.broken = Some(error);
             }
         }
+        true
     }
 
     fn start_committing(&mut self, now: Instant) {
@@ -239,8 +252,28 @@ impl<'a> Loop<'a> {
     fn start_commit(&mut self) {
         self.commit_at = None;
         let commits = self.partitions.commits();
+        self.member.commit(self.offsets(&commits));
+        self.committing = Some(commits);
+    }
+
+    fn end_commit(&mut self) {
+        if let Some(result) = self.member.committed() {
+            self.committed(result);
+        }
+    }
+
+    fn committed(&mut self, result: KafkaResult<()>) {
+        let commits = self.committing.take().unwrap_or_default();
+        if let Err(error) = result {
+            self.consumer.warn("progress not committed", &client::down(error));
+            self.partitions.not_committed(&commits);
+            self.commit_at = Some(Instant::now() + PAUSE);
+        }
+    }
+
+    fn offsets(&self, commits: &[Commit]) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(commits.len());
-        for Commit { place: (index, partition), offset, note } in &commits {
+        for Commit { place: (index, partition), offset, note } in commits {
             let Some((name, _)) = self.consumer.names.get(*index) else { continue };
             let mut place = list.add_partition(name, *partition);
             let _ = place.set_offset(Offset::Offset(*offset));
@@ -248,18 +281,7 @@ impl<'a> Loop<'a> {
                 place.set_metadata(note);
             }
         }
-        let consumer = self.member.consumer.clone();
-        self.committing = Some(Box::pin(async move {
-            (commits, blocking(move || consumer.commit(&list, CommitMode::Sync)).await)
-        }));
-    }
-
-    fn committed(&mut self, (commits, result): Committed) {
-        if let Err(failure) = result {
-            self.consumer.warn("progress not committed", &failure);
-            self.partitions.not_committed(&commits);
-            self.commit_at = Some(Instant::now() + PAUSE);
-        }
+        list
     }
 
     fn start_looking(&mut self, now: Instant) {
@@ -290,10 +312,10 @@ impl<'a> Loop<'a> {
 
     /// When there is something to do though nothing happens.
     fn next_time(&self, now: Instant) -> Instant {
-        let is_free = self.committing.is_none();
-        let commit_at = self.commit_at.filter(|_| is_free);
-        let until = self.leaving.as_ref().filter(|_| is_free).map(|leaving| leaving.until);
-        let times = [commit_at, until, self.partitions.next_retry(), Some(self.look_at)];
+        let commit_at = self.commit_at.filter(|_| self.committing.is_none());
+        let until = self.leaving.as_ref().map(|leaving| leaving.next_time(now));
+        let hold = self.hold_until.filter(|until| *until > now);
+        let times = [commit_at, until, hold, self.partitions.next_retry(), Some(self.look_at)];
         times.into_iter().flatten().min().unwrap_or(now + LOOK).max(now)
     }
 
@@ -309,22 +331,11 @@ impl<'a> Loop<'a> {
         while let Ok(Some(origin)) = timeout_at(until, self.burying.next()).await {
             self.partitions.bury(origin);
         }
-        let commit = async {
-            if let Some(committing) = self.committing.take() {
-                let done = committing.await;
-                self.committed(done);
-            }
-            self.start_commit();
-            if let Some(committing) = self.committing.take() {
-                let done = committing.await;
-                self.committed(done);
-            }
-        };
+        self.partitions.not_committed(&self.committing.take().unwrap_or_default());
+        let commits = self.partitions.commits();
+        let offsets = self.offsets(&commits);
         // What is not committed will be done again.
-        let _ = timeout(LEAVE, commit).await;
-        let member = self.member;
-        let left = tokio::task::spawn_blocking(move || drop(member));
-        let _ = timeout(LEAVE, left).await;
+        let _ = timeout(LEAVE, self.member.leave(offsets)).await;
     }
 }
 

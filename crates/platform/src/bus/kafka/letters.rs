@@ -1,5 +1,7 @@
-//! Dead letters: a compacted topic beside each topic of facts, in which the newest message of a
-//! group and an event stands, until a tombstone takes it away.
+//! Dead letters: a compacted topic beside each topic of facts, in which a letter stands until a
+//! tombstone takes it away. Its key names the group, the event, and the place in the log that the
+//! event was read from: a letter written twice is one, and the tombstone of a letter that is handed
+//! over again can't take away the next one, should the event fail once more at once.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -37,11 +39,14 @@ const KEY: &str = "origin-key";
 const ATTEMPTS: &str = "attempts";
 const REASON: &str = "error";
 
-/// Whose dead letter it is, and where the event was: partition and offset.
+/// Whose dead letter it is, and where the event was.
 #[derive(Clone, Copy)]
 pub(super) struct Grave {
     pub(super) group: &'static str,
-    pub(super) place: (i32, i64),
+    /// It was handed over again, and comes from the group's topic for that.
+    pub(super) is_replay: bool,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
 }
 
 /// A dead letter as it was found.
@@ -58,11 +63,12 @@ struct Found {
 pub(super) async fn bury(shared: &Shared, grave: Grave, tried: &Tried) -> Result<(), Failure> {
     let Tried { record, attempts, error, .. } = tried;
     let topic = topics::letters(&shared.settings, &record.topic);
-    let key = format!("{}/{}", grave.group, record.id);
+    let Grave { group, is_replay, partition, offset } = grave;
+    let log = if is_replay { "replay" } else { "topic" };
+    let key = format!("{group}/{}/{log}-{partition}-{offset}", record.id);
     let error: String = error.chars().take(ERROR).collect();
-    let (partition, offset) = grave.place;
     let headers = [
-        (GROUP, grave.group),
+        (GROUP, group),
         (KEY, &record.key),
         (ATTEMPTS, &attempts.to_string()),
         (REASON, &error),

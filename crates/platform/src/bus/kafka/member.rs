@@ -6,6 +6,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
 };
 
@@ -14,11 +15,11 @@ use kernel::Failure;
 use rdkafka::{
     ClientContext, Message, TopicPartitionList,
     config::{FromClientConfigAndContext, RDKafkaLogLevel},
-    consumer::{BaseConsumer, Consumer, ConsumerContext, StreamConsumer},
+    consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, StreamConsumer},
     error::{KafkaError, KafkaResult},
     types::RDKafkaRespErr,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     KafkaSettings,
@@ -29,6 +30,8 @@ use crate::bus::cloud_event::Record;
 
 /// The most messages taken in at once.
 const BATCH: usize = 256;
+/// The most commits that wait: one after the one at work, and the last.
+const COMMITS: usize = 2;
 
 /// A word that waits for its answer.
 #[derive(Clone)]
@@ -42,6 +45,8 @@ pub(super) struct Context {
     logs: Logs,
     changes: Mutex<VecDeque<Change>>,
     changed: Notify,
+    /// How the last commit ended, until somebody asks.
+    committed: Mutex<Option<KafkaResult<()>>>,
     /// Nobody is there to answer any more.
     is_closing: AtomicBool,
 }
@@ -53,6 +58,13 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.logs.error(error, reason);
+    }
+}
+
+impl Context {
+    fn end_commit(&self, result: KafkaResult<()>) {
+        *self.committed.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.changed.notify_one();
     }
 }
 
@@ -87,6 +99,21 @@ fn answer<C: ConsumerContext>(consumer: &impl Consumer<C>, change: &Change) {
     }
 }
 
+/// Commits, one after the other, until the member is dropped, and then leaves the group. A thread of
+/// its own: without a broker both may take for ever, and a process that ends must not wait for it.
+fn commit_all(
+    consumer: Arc<StreamConsumer<Context>>,
+    offsets: &Receiver<TopicPartitionList>,
+    leaves: oneshot::Sender<()>,
+) {
+    while let Ok(offsets) = offsets.recv() {
+        let result = consumer.commit(&offsets, CommitMode::Sync);
+        consumer.context().end_commit(result);
+    }
+    drop(consumer);
+    drop(leaves);
+}
+
 /// A message, and where it was: index of the topic, partition, offset.
 pub(super) struct Read {
     pub(super) place: (usize, i32),
@@ -96,6 +123,10 @@ pub(super) struct Read {
 
 pub(super) struct Member {
     pub(super) consumer: Arc<StreamConsumer<Context>>,
+    /// What the committing thread is to commit; it ends with this.
+    commits: SyncSender<TopicPartitionList>,
+    /// Resolves once that thread has ended, and the group is left.
+    left: Option<oneshot::Receiver<()>>,
     /// A change that was taken, until it is answered.
     unanswered: Option<Change>,
 }
@@ -113,7 +144,7 @@ impl Member {
             ("session.timeout.ms", "6000"),
             ("heartbeat.interval.ms", "1500"),
             ("max.poll.interval.ms", "120000"),
-            ("fetch.wait.max.ms", "500"),
+            ("fetch.wait.max.ms", "250"),
             ("fetch.error.backoff.ms", "100"),
             // Little is fetched ahead, and what was handled makes room at once.
             ("queued.min.messages", "2000"),
@@ -123,13 +154,43 @@ impl Member {
             config.set(name, value);
         }
         let consumer = StreamConsumer::from_config_and_context(&config, Context::default());
-        let member = Self { consumer: Arc::new(consumer.map_err(down)?), unanswered: None };
+        let consumer = Arc::new(consumer.map_err(down)?);
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        member.consumer.subscribe(&topics).map_err(down)?;
-        Ok(member)
+        consumer.subscribe(&topics).map_err(down)?;
+        let (commits, offsets) = sync_channel(COMMITS);
+        let (leaves, left) = oneshot::channel();
+        let committing = consumer.clone();
+        std::thread::spawn(move || commit_all(committing, &offsets, leaves));
+        Ok(Self { consumer, commits, left: Some(left), unanswered: None })
     }
 
-    /// Waits until [`Member::change`] has something.
+    /// Begins to commit; [`Member::committed`] tells how it ended.
+    pub(super) fn commit(&self, offsets: TopicPartitionList) {
+        if self.commits.try_send(offsets).is_err() {
+            self.consumer.context().end_commit(Err(KafkaError::Canceled));
+        }
+    }
+
+    /// How the commit ended, once.
+    pub(super) fn committed(&self) -> Option<KafkaResult<()>> {
+        let committed = &self.consumer.context().committed;
+        committed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Commits for the last time and leaves the group; ends when it has.
+    pub(super) async fn leave(mut self, offsets: TopicPartitionList) {
+        if offsets.count() > 0 {
+            self.commit(offsets);
+        }
+        let left = self.left.take();
+        drop(self);
+        if let Some(left) = left {
+            // Nothing is ever sent.
+            let _ = left.await;
+        }
+    }
+
+    /// Waits until [`Member::change`] or [`Member::committed`] has something.
     pub(super) async fn changed(&self) {
         self.consumer.context().changed.notified().await;
     }
@@ -195,7 +256,7 @@ fn taken(message: &impl Message, names: &[(String, String)]) -> Option<Read> {
 }
 
 impl Drop for Member {
-    /// The consumer leaves its group when its last owner goes; that asks for partitions back.
+    /// The group is left when the last owner of the consumer goes, which asks for partitions back.
     fn drop(&mut self) {
         self.consumer.context().is_closing.store(true, Ordering::SeqCst);
         self.answer(None);

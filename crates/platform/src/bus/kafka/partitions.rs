@@ -250,6 +250,12 @@ impl Partitions {
         }
     }
 
+    /// Whether there is no room for what is read next.
+    pub(super) fn are_full(&self) -> bool {
+        let is_wide = |slot: &Slot| !slot.is_paused && slot.is_wide();
+        self.lanes.held() >= MAX_HELD || self.slots.values().any(is_wide)
+    }
+
     /// The partitions that are not to be read for now, and those that are again, since the last
     /// call.
     pub(super) fn pauses(&mut self) -> (Vec<Place>, Vec<Place>) {
@@ -257,8 +263,7 @@ impl Partitions {
         self.is_full = held >= if self.is_full { MAX_HELD / 2 } else { MAX_HELD };
         let (mut paused, mut resumed) = (Vec::new(), Vec::new());
         for (place, slot) in &mut self.slots {
-            let limit = if slot.is_paused { MAX_SPAN / 2 } else { MAX_SPAN };
-            let pause = self.is_full || slot.next - slot.offset() >= limit;
+            let pause = self.is_full || slot.is_wide();
             if pause != slot.is_paused {
                 slot.is_paused = pause;
                 if pause { paused.push(*place) } else { resumed.push(*place) }
@@ -290,6 +295,12 @@ impl Partitions {
 }
 
 impl Slot {
+    /// Whether its offset is so far behind what was read that it is not to be read on.
+    fn is_wide(&self) -> bool {
+        let limit = if self.is_paused { MAX_SPAN / 2 } else { MAX_SPAN };
+        self.next - self.offset() >= limit
+    }
+
     /// All before it is done.
     fn offset(&self) -> i64 {
         self.open.keys().next().copied().unwrap_or(self.next)

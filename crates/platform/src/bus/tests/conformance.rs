@@ -30,10 +30,10 @@ const GROUP: &str = "readers";
 
 /// What a group was handed, as `key:number`, and how often it had been tried.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<(String, u32)>>>);
+pub(crate) struct Seen(Arc<Mutex<Vec<(String, u32)>>>);
 
 impl Seen {
-    fn note(&self, delivery: &Delivery) -> String {
+    pub(crate) fn note(&self, delivery: &Delivery) -> String {
         let name = name(delivery);
         self.0.lock().unwrap().push((name.clone(), delivery.attempts));
         name
@@ -50,7 +50,7 @@ impl Seen {
     }
 
     /// What was handed over of a key, without repeats.
-    fn firsts(&self, key: &str) -> Vec<String> {
+    pub(crate) fn firsts(&self, key: &str) -> Vec<String> {
         let mut firsts = Vec::new();
         for name in self.of(key) {
             if !firsts.contains(&name) {
@@ -60,7 +60,7 @@ impl Seen {
         firsts
     }
 
-    fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
 }
@@ -92,7 +92,8 @@ impl Life {
     }
 
     async fn no_lag(&self) {
-        until("the group has caught up", async || self.lag().await == 0).await;
+        let lag = async || self.bus.lag(GROUP, &TOPICS).await;
+        until("the group has caught up", async || lag().await.is_ok_and(|lag| lag == 0)).await;
     }
 
     async fn end(self) {
@@ -438,7 +439,7 @@ pub(crate) async fn slow_consumers(subject: &impl Subject) {
     life.end().await;
 }
 
-fn handler<F, Fut>(handle: F) -> Handler
+pub(crate) fn handler<F, Fut>(handle: F) -> Handler
 where
     F: Fn(Delivery) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<(), Failure>> + Send + 'static,
@@ -478,7 +479,7 @@ fn names(key: &str, numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {
     numbers.map(|number| format!("{key}:{number}")).collect()
 }
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let patience = tokio::time::Instant::now() + Duration::from_secs(20);
     while !holds().await {
         assert!(tokio::time::Instant::now() < patience, "never: {what}");

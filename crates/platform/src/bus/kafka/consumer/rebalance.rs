@@ -19,9 +19,18 @@ use crate::bus::consumer::DRAIN;
 pub(super) struct Leaving {
     places: Vec<Place>,
     /// When what is still at work is cancelled.
-    pub(super) until: Instant,
+    until: Instant,
     /// They are another's already: nothing can be committed.
     is_lost: bool,
+    /// The last commit was begun.
+    is_last: bool,
+}
+
+impl Leaving {
+    /// When there is something to do though nothing happens.
+    pub(super) fn next_time(&self, now: Instant) -> Instant {
+        if now < self.until { self.until } else { self.until + DRAIN }
+    }
 }
 
 impl Loop<'_> {
@@ -37,8 +46,9 @@ impl Loop<'_> {
                 let places = self.consumer.places(&list);
                 self.partitions.leave(&places);
                 let is_lost = self.member.consumer.assignment_lost();
+                // If they are another's already, that is the soonest that it can be heeded.
                 let until = if is_lost { now } else { now + DRAIN };
-                self.leaving = Some(Leaving { places, until, is_lost });
+                self.leaving = Some(Leaving { places, until, is_lost, is_last: false });
             }
             None => {}
         }
@@ -75,9 +85,8 @@ impl Loop<'_> {
 
     /// Partitions go: first what is at work ends, or is cancelled, then it is committed.
     fn leave(&mut self, now: Instant) {
-        let Some(Leaving { places, until, is_lost }) = &self.leaving else { return };
-        let is_idle = self.partitions.are_idle(places);
-        if self.committing.is_some() || !(is_idle || now >= *until) {
+        let Some(Leaving { places, until, is_lost, is_last }) = &mut self.leaving else { return };
+        if !self.partitions.are_idle(places) && now < *until {
             return;
         }
         let running = self.handles.iter().filter(|(from, _)| places.contains(&from.place));
@@ -85,14 +94,16 @@ impl Loop<'_> {
             // It ends when it is polled next.
             return running.for_each(|(_, handle)| handle.abort());
         }
-        if !is_lost && self.partitions.has_changes() {
-            // Once more at most: what fails now will be done again.
-            self.start_commit();
-            if let Some(leaving) = &mut self.leaving {
-                leaving.is_lost = true;
+        if !*is_lost && now < *until + DRAIN {
+            if self.committing.is_some() {
+                return;
             }
-            return;
+            if !*is_last && self.partitions.has_changes() {
+                *is_last = true;
+                return self.start_commit();
+            }
         }
+        // What is not committed will be done again.
         self.partitions.go(places);
         self.leaving = None;
         self.member.answer(None);
