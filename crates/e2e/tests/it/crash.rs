@@ -9,20 +9,27 @@ use testkit::SeededIds;
 use tokio::time::{Instant, sleep};
 
 use self::platform::Platform;
-use crate::sale::{
-    FORGETFUL, ROOMY, come_to_rest,
-    facts::Facts,
-    journal::Entries,
-    load::{Load, Pace, World},
-    plants, report, stage,
-    stores::Stores,
-    violations,
-    web::Web,
+use crate::{
+    fleet,
+    sale::{
+        FORGETFUL, ROOMY, come_to_rest,
+        facts::Facts,
+        journal::Entries,
+        load::{Load, Pace, World},
+        plants, report, stage,
+        stores::Stores,
+        violations,
+        web::Web,
+    },
 };
 
 /// The most milliseconds that a platform lives once it is ready, and one that may grow old.
 const LIFE_MS: u64 = 600;
 const LONG_LIFE_MS: u64 = 2_500;
+/// A life begins once clients are answered: on a machine with other things to do nothing would get
+/// done in any, and each would only repeat what the one before began.
+const ANSWERS: u64 = 12;
+const AWAKE: Duration = Duration::from_secs(3);
 /// One platform in so many grows old, and one start in so many is killed before it is ready.
 const OLD: u64 = 8;
 const EARLY: u64 = 8;
@@ -49,6 +56,7 @@ struct Outcome {
 impl Run {
     /// Kills the platform again and again under load, lets it come to rest, and audits it.
     async fn go(&self) -> Outcome {
+        let _turn = fleet::turn().await;
         let directory = tempfile::tempdir().unwrap();
         let values = [ROOMY, FORGETFUL, self.values].concat();
         let mut platform = Platform::new(directory.path(), &values);
@@ -61,6 +69,7 @@ impl Run {
         let load = Load::start(&world);
         for kill in 0..self.kills {
             world.progress(kill, self.kills);
+            web.hears(ANSWERS, AWAKE).await;
             let longest = if world.dice.below(OLD) == 0 { LONG_LIFE_MS } else { LIFE_MS };
             sleep(Duration::from_millis(20 + world.dice.below(longest))).await;
             platform.kill().await;

@@ -57,6 +57,7 @@ pub(crate) struct Web {
     /// How long a client goes on asking before it gives up.
     patience: Duration,
     asked: AtomicUsize,
+    answered: AtomicU64,
     lost: AtomicU64,
     unanswered: Mutex<Vec<String>>,
 }
@@ -99,6 +100,7 @@ impl Web {
             face,
             patience,
             asked: AtomicUsize::new(0),
+            answered: AtomicU64::new(0),
             lost: AtomicU64::new(0),
             unanswered: Mutex::default(),
         }
@@ -112,6 +114,17 @@ impl Web {
     /// How many tries got lost.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Relaxed)
+    }
+
+    /// Waits until so many more requests have been answered, or the time is over.
+    pub(crate) async fn hears(&self, count: u64, time: Duration) {
+        let enough = self.answered.load(Relaxed) + count;
+        let answers = async {
+            while self.answered.load(Relaxed) < enough {
+                sleep(PAUSE).await;
+            }
+        };
+        let _in_time = timeout(time, answers).await;
     }
 
     /// Where the platform is, once it is.
@@ -160,6 +173,7 @@ impl Web {
         };
         match answer.await {
             Ok((status, text)) if status < 500 && status != 429 => {
+                self.answered.fetch_add(1, Relaxed);
                 Heard::Answer(status, serde_json::from_str(&text).unwrap_or(Value::Null))
             }
             _ => {
