@@ -1,6 +1,6 @@
-//! The fault campaign: a steady load through both gateways of the distributed shape, while one thing
-//! after another is killed, restarted, lost or cut off. After each, all that was begun settles; in
-//! the end everything is audited.
+//! The fault campaign: a steady load through both gateways of the distributed shape, while one
+//! thing after another is killed, restarted, lost or cut off. After each, all that was begun
+//! settles; in the end everything is audited.
 
 mod settling;
 

@@ -125,8 +125,8 @@ impl Fleet {
         let ready = began.elapsed();
         fleet.succeed(&["seed"]).await;
         println!(
-            "{} processes: servers after {servers:.1?}, databases {migrated:.1?}, ready {ready:.1?}, \
-             seeded {:.1?}",
+            "{} processes: servers after {servers:.1?}, databases {migrated:.1?}, \
+             ready {ready:.1?}, seeded {:.1?}",
             fleet.processes.len(),
             began.elapsed()
         );

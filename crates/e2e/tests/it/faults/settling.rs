@@ -49,8 +49,8 @@ impl Bookings {
         }
     }
 
-    /// Those that somebody is at, or has to be: all but those that are over, and those that wait for
-    /// their buyer and have time left.
+    /// Those that somebody is at, or has to be: all but those that are over, and those that
+    /// wait for their buyer and have time left.
     async fn unsettled(&self, before: Timestamp) -> Result<BTreeMap<Uuid, String>, db::Error> {
         const UNSETTLED: &str =
             "select id, reference || ' is ' || status || ' ' || payment_status from bookings

@@ -16,7 +16,8 @@ use super::{
     stores::{PROVIDER, Servers, Stores},
 };
 
-/// A change that breaks a rule: in which database, by which statements (see [`WORDS`]), and how the audit words it.
+/// A change that breaks a rule: in which database, by which statements (see [`WORDS`]), and
+/// how the audit words it.
 struct Plant {
     database: &'static str,
     statements: &'static [&'static str],
@@ -158,9 +159,8 @@ const PROMISES: &[Plant] = &[
     ),
     plant(
         BOOKINGS,
-        &[
-            "update bookings set due_at = {time} where id = (select id from bookings order by id desc limit 1)",
-        ],
+        &["update bookings set due_at = {time} where id = (select id from bookings
+               order by id desc limit 1)"],
         &["unfinished"],
     ),
     plant(
