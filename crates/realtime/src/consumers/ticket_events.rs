@@ -1,7 +1,7 @@
 //! `ticket-events`: whoever looks at an event sees its places go and come back. Nobody is told
 //! whose they are.
 
-use kernel::Failure;
+use kernel::{EventId, Failure};
 use platform::bus::Delivery;
 use serde_json::json;
 use wire::pb::ticket::v1::{SeatsChanged, TicketUsed};
@@ -29,6 +29,17 @@ pub(super) fn post(delivery: &Delivery) -> Result<Option<Post>, Failure> {
     });
     let changed = Changed { change, spots: spots.collect(), available };
     Ok(Some(seats::post(event, &changed)))
+}
+
+/// The event whose places changed, and which of its changes this is; none for other kinds, and where
+/// that is not known.
+pub(super) fn sequence(delivery: &Delivery) -> Result<Option<(EventId, i64)>, Failure> {
+    if !delivery.kind.starts_with("seats.") {
+        return Ok(None);
+    }
+    let SeatsChanged { event_id, sequence, .. } = delivery.read()?;
+    let event = wire::id("event_id", &event_id)?;
+    Ok((sequence > 0).then_some((event, sequence)))
 }
 
 fn used(delivery: &Delivery) -> Result<Option<Post>, Failure> {
