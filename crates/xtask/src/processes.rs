@@ -7,7 +7,7 @@ use std::{
     fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -25,9 +25,15 @@ use crate::{
 const CONFIGURATION: &str = "processes.toml";
 /// How long all processes together may take to be ready.
 const READY_TIME: Duration = Duration::from_secs(120);
+/// How long whoever has a port may take to leave it.
+const PORT_TIME: Duration = Duration::from_secs(2);
 /// How long one may take to end by itself: a little more than its own limit.
 const DRAIN_TIME: Duration = Duration::from_secs(15);
 const ANSWER_TIME: Duration = Duration::from_secs(2);
+/// Whoever comes, comes from this one machine: a crowd must fit into one address.
+const ROOMY_LIMITS: &str = "visitor_burst = 100000\nvisitor_per_minute = 100000\n\
+    account_burst = 100000\naccount_per_minute = 100000\n\
+    sign_in_burst = 100000\nsign_in_per_minute = 100000\n";
 const MOST_REPLICAS: u16 = 9;
 
 /// A service: its faces with the ports of its first process, and whether `--replicas` multiplies
@@ -101,18 +107,14 @@ pub(crate) fn up(args: &[String]) -> Result<(), Failure> {
     let running = kept(&home)?;
     let fresh = running.is_empty();
     let processes = if fresh { plan(args.replicas)? } else { running };
-    let configuration = home.join(CONFIGURATION);
     if fresh {
-        write_plan(&home, &processes, &configuration)?;
-        let mut migrate = boxoffice(&binary, &configuration);
+        write_plan(&home, &processes)?;
+        let mut migrate = boxoffice(&binary, &home);
         step::run("migrate", migrate.arg("migrate"))?;
     }
-    let down = |process: &&Process| living_in(&process.directory(&home)).is_empty();
-    for process in processes.iter().filter(down) {
-        start(process, &home, &binary, &configuration)?;
-    }
+    start_ended(&processes, &home, &binary)?;
     step::timed("processes", || await_ready(&processes, &home))?;
-    step::run("seed", boxoffice(&binary, &configuration).arg("seed"))?;
+    step::run("seed", boxoffice(&binary, &home).arg("seed"))?;
     for process in &processes {
         println!("{}", line(process, "ready"));
     }
@@ -218,9 +220,9 @@ fn plan(replicas: u16) -> Result<Vec<Process>, Failure> {
 }
 
 /// Remembers the processes in their directories, and writes what all of them read.
-fn write_plan(home: &Path, processes: &[Process], configuration: &Path) -> Result<(), Failure> {
+fn write_plan(home: &Path, processes: &[Process]) -> Result<(), Failure> {
     let servers = fs::read_to_string(home.join(servers::CONFIGURATION))?;
-    home::write(configuration, &(servers + &shared(processes)))?;
+    home::write(&home.join(CONFIGURATION), &(servers + &shared(processes)))?;
     for process in processes {
         let directory = process.directory(home);
         fs::create_dir_all(&directory)?;
@@ -252,7 +254,7 @@ fn shared(processes: &[Process]) -> String {
         text,
         "\n[payment]\nstripe_api_base = \"http://{sandbox}\"\n\
          \n[gateway]\npayment_api_base = \"http://{sandbox}\"\n\
-         realtime_url = \"ws://{realtime}/ws\"\n\
+         realtime_url = \"ws://{realtime}/ws\"\n{ROOMY_LIMITS}\
          \n[stripe-sandbox]\nwebhook_url = \"http://{payment}/webhooks/stripe\"\n"
     );
     text
@@ -279,22 +281,45 @@ fn kept(home: &Path) -> Result<Vec<Process>, Failure> {
     Ok(processes)
 }
 
-fn boxoffice(binary: &Path, configuration: &Path) -> Command {
+/// What only the sandbox keeps, its ledger, outlives the processes, as the databases do.
+fn boxoffice(binary: &Path, home: &Path) -> Command {
     let mut command = Command::new(binary);
-    command.arg("--config").arg(configuration).current_dir(step::root());
+    command.arg("--config").arg(home.join(CONFIGURATION)).current_dir(home);
+    command.arg("--state").arg(home.join("state"));
     command
 }
 
-fn start(
-    process: &Process,
-    home: &Path,
-    binary: &Path,
-    configuration: &Path,
-) -> Result<(), Failure> {
+/// The ports lie where systems take those of outgoing connections from. So all of them are held
+/// until their process starts: none that started before it can take one for a connection of its.
+fn start_ended(processes: &[Process], home: &Path, binary: &Path) -> Result<(), Failure> {
+    let ended = |process: &&Process| living_in(&process.directory(home)).is_empty();
+    let held = processes.iter().filter(ended).map(|process| Ok((process, hold_ports(process)?)));
+    for (process, ports) in held.collect::<Result<Vec<_>, Failure>>()? {
+        drop(ports);
+        start(process, home, binary)?;
+    }
+    Ok(())
+}
+
+fn hold_ports(process: &Process) -> Result<Vec<TcpListener>, Failure> {
+    let hold = |(face, port): &(&str, u16)| {
+        let bound = until(PORT_TIME, || TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).ok());
+        match bound {
+            Waited::Came(listener) => Ok(listener),
+            Waited::TooLong => Err(Failure::new(format!(
+                "port {port}, for {face} of {}, is taken, be it by an outgoing connection",
+                process.name
+            ))),
+        }
+    };
+    process.ports.iter().map(hold).collect()
+}
+
+fn start(process: &Process, home: &Path, binary: &Path) -> Result<(), Failure> {
     let directory = process.directory(home);
     let log = fs::OpenOptions::new().create(true).append(true).open(directory.join("log"))?;
-    let mut command = boxoffice(binary, configuration);
-    command.args(["serve", process.name, "--state", "state"]);
+    let mut command = boxoffice(binary, home);
+    command.args(["serve", process.name]);
     for (face, port) in &process.ports {
         command.args(["--set", &format!("listen.{}.{face}={port}", process.name)]);
     }
