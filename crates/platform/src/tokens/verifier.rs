@@ -13,7 +13,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use kernel::{Caller, Clock, Code, Failure, Timestamp};
 use moka::future::Cache;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use super::{Claims, ISSUER, Payload};
 
@@ -24,6 +24,8 @@ const MAX_KEY_SET_BYTES: usize = 65_536;
 const MAX_KEYS: usize = 32;
 /// The most verified tokens that are remembered: about 300 bytes each.
 const MAX_VERIFIED: u64 = 20_000;
+/// The most callers that wait until keys may be fetched again.
+const MAX_WAITING: usize = 64;
 /// The most key ids that are remembered as not known to the issuer.
 const MAX_UNKNOWN: usize = 64;
 /// Keys are not fetched again sooner than this, whatever key ids tokens name. A key that was made
@@ -49,6 +51,8 @@ struct Inner {
     keys: RwLock<Keys>,
     /// When keys were last asked for. Held during a fetch, so that there is one at a time.
     asked_at: Mutex<Option<Timestamp>>,
+    /// Places for those who wait for the next fetch.
+    waiting: Semaphore,
     /// By the token's SHA-256: a signature costs 40 times what a look-up does.
     verified: Cache<[u8; 32], Arc<Claims>>,
     validation: Validation,
@@ -60,6 +64,13 @@ struct Keys {
     fetched_at: Timestamp,
     /// Ids that were asked for before these keys were fetched, and are not among them.
     unknown: HashSet<String>,
+}
+
+/// What was found of a key.
+enum Found {
+    Key(Arc<DecodingKey>),
+    /// It may have been made since the last fetch; the next one may be made after this.
+    NotYet(Duration),
 }
 
 #[derive(Deserialize)]
@@ -95,6 +106,7 @@ impl Verifier {
             clock,
             keys: RwLock::default(),
             asked_at: Mutex::new(None),
+            waiting: Semaphore::new(MAX_WAITING),
             verified: Cache::new(MAX_VERIFIED),
             validation,
         }))
@@ -103,8 +115,7 @@ impl Verifier {
     /// Verifies signature, issuer, algorithm and time.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, with what is wrong for people; `UNAVAILABLE` if keys can't be had, or
-    /// the token's may have been made a moment ago.
+    /// `UNAUTHENTICATED`, with what is wrong for people; `UNAVAILABLE` if keys can't be had.
     pub async fn verify(&self, token: &str) -> Result<Claims, Failure> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(refused("the token is too long"));
@@ -148,11 +159,25 @@ impl Verifier {
 }
 
 impl Inner {
-    /// The key called `key_id`, fetched if need be.
+    /// The key called `key_id`, fetched if need be. One that may have been made since the last fetch
+    /// is waited for: to refuse its tokens would sign people out.
     async fn key(&self, key_id: &str, now: Timestamp) -> Result<Arc<DecodingKey>, Failure> {
+        let wait = match self.look_up(key_id, now).await? {
+            Found::Key(key) => return Ok(key),
+            Found::NotYet(wait) => wait,
+        };
+        let Ok(_waiting) = self.waiting.try_acquire() else { return Err(no_keys()) };
+        tokio::time::sleep(wait).await;
+        match self.look_up(key_id, now.plus(wait)).await? {
+            Found::Key(key) => Ok(key),
+            Found::NotYet(_) => Err(no_keys()),
+        }
+    }
+
+    async fn look_up(&self, key_id: &str, now: Timestamp) -> Result<Found, Failure> {
         let (known, fresh) = self.known(key_id, now);
         if let (Some(key), true) = (&known, fresh) {
-            return Ok(key.clone());
+            return Ok(Found::Key(key.clone()));
         }
         let fetched = match &known {
             // A key that is only old is used while somebody else fetches.
@@ -172,26 +197,26 @@ impl Inner {
         match (known, fetched) {
             (Some(key), Err(failure)) => {
                 tracing::warn!(%failure, "token keys not fetched, old ones used");
-                Ok(key)
+                Ok(Found::Key(key))
             }
             (None, Err(failure)) => Err(failure),
-            (_, Ok(())) => self.known(key_id, now).0.ok_or_else(|| self.unknown(key_id, now)),
+            (_, Ok(())) => match self.known(key_id, now).0 {
+                Some(key) => Ok(Found::Key(key)),
+                None => self.unknown(key_id, now),
+            },
         }
     }
 
-    /// Why a key that is not known is not: it does not exist, or it is newer than what was fetched.
-    fn unknown(&self, key_id: &str, now: Timestamp) -> Failure {
+    /// A key that was asked for before the last fetch does not exist; another may be newer.
+    fn unknown(&self, key_id: &str, now: Timestamp) -> Result<Found, Failure> {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = keys.fetched_at >= now && keys.unknown.len() < MAX_UNKNOWN;
-        if is_new {
+        if keys.fetched_at < now && !keys.unknown.contains(key_id) {
+            return Ok(Found::NotYet(FETCH_GAP.saturating_sub(now.since(keys.fetched_at))));
+        }
+        if keys.unknown.len() < MAX_UNKNOWN {
             keys.unknown.insert(key_id.to_owned());
         }
-        if is_new || keys.unknown.contains(key_id) {
-            return refused("the token's key is not known");
-        }
-        let wait = FETCH_GAP.saturating_sub(now.since(keys.fetched_at)).as_millis();
-        let wait = u64::try_from(wait).unwrap_or(u64::MAX).max(1);
-        Failure::unavailable("the token's key is not known yet").retry_after(wait)
+        Err(refused("the token's key is not known"))
     }
 
     /// The key called `key_id`, if it is known, and whether the keys were fetched lately.
@@ -220,7 +245,13 @@ impl Inner {
             // What a withdrawn key has signed is not trusted any more.
             self.verified.invalidate_all();
         }
-        *keys = Keys { by_id, fetched_at: now, unknown: HashSet::new() };
+        let mut unknown = std::mem::take(&mut keys.unknown);
+        // Once it is full, only those that are asked for again come back.
+        if unknown.len() >= MAX_UNKNOWN {
+            unknown.clear();
+        }
+        unknown.retain(|key_id| !by_id.contains_key(key_id));
+        *keys = Keys { by_id, fetched_at: now, unknown };
         Ok(())
     }
 }
