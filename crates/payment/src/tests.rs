@@ -279,6 +279,23 @@ async fn refunds_that_race_never_exceed_what_was_captured() {
 }
 
 #[tokio::test]
+async fn however_often_an_answer_is_lost_one_intent_is_made() {
+    on_both(async |w| {
+        w.controls(Controls { fail_after: 3 * 6, ..Controls::default() }).await;
+        let failed = ops::create_intent(&w.app, &booking_service(), w.command()).await;
+        assert_eq!(failed.unwrap_err().code, Code::Unavailable);
+        for _ in 0..8 {
+            w.reconcile_after(3_600).await;
+        }
+        let row = "select state from payments where provider_reference is null";
+        assert!(w.texts(row, Vec::new()).await.is_empty());
+        let made = w.provider("/v1/payment_intents", &[]).await;
+        assert_eq!(made["data"].as_array().unwrap().len(), 1, "under the same key");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_refund_cut_short_is_finished_once() {
     on_both(async |w| {
         let payment = w.captured("pm_card_visa").await;

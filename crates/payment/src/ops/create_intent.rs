@@ -16,9 +16,8 @@ use crate::{
 
 /// The longest booking reference.
 const MAX_REFERENCE: usize = 64;
-/// After how many tries another key is used: the provider may remember a fault of its own under the
-/// first.
-const TRIES_PER_KEY: i64 = 3;
+/// The most keys that are used for one payment.
+const MAX_KEYS: u32 = 32;
 /// How long the creation of an intent is tried. The provider remembers keys for 24 hours.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(20 * 3_600);
 
@@ -111,18 +110,7 @@ pub(crate) async fn finish_creation(app: &Arc<App>, payment: Payment) -> Result<
     if app.now().since(payment.created_at) > GIVE_UP_AFTER {
         return give_up(app, payment.id, None, "provider_unreachable").await;
     }
-    let key = match payment.attempts {
-        few if few < TRIES_PER_KEY => format!("create-{}", payment.id),
-        many => format!("create-{}-{many}", payment.id),
-    };
-    let new = NewIntent {
-        payment: payment.id,
-        booking: payment.booking,
-        booking_reference: &payment.booking_reference,
-        amount: payment.amount,
-    };
-    let called = app.stripe.create_intent(&new, key).await;
-    let (result, entry) = app.heard(payment.id, &payment.correlation_id, called);
+    let (result, entry) = make(app, &payment).await?;
     match result {
         Ok(intent) => observe(app, payment.id, intent, entry, "create_intent").await,
         Err(stripe::Error::Refused { code, message }) => {
@@ -133,6 +121,38 @@ pub(crate) async fn finish_creation(app: &Arc<App>, payment: Payment) -> Result<
             keep(app, entry).await?;
             Err(provider_failure(&error))
         }
+    }
+}
+
+/// Has the provider make the intent, under the payment's key. Only where the provider remembers a
+/// fault of its own under a key, and answers with it for ever, the next one is used: a call whose
+/// answer was lost may have made the intent, which the same key finds again.
+async fn make(
+    app: &App,
+    payment: &Payment,
+) -> Result<(Result<stripe::Intent, stripe::Error>, Entry), Failure> {
+    let new = NewIntent {
+        payment: payment.id,
+        booking: payment.booking,
+        booking_reference: &payment.booking_reference,
+        amount: payment.amount,
+    };
+    let mut number = 1;
+    loop {
+        let called = app.stripe.create_intent(&new, provider_key(payment.id, number)).await;
+        let (result, entry) = app.heard(payment.id, &payment.correlation_id, called);
+        if number == MAX_KEYS || !matches!(result, Err(stripe::Error::Spent(_))) {
+            return Ok((result, entry));
+        }
+        keep(app, entry).await?;
+        number += 1;
+    }
+}
+
+fn provider_key(payment: PaymentId, number: u32) -> String {
+    match number {
+        1 => format!("create-{payment}"),
+        further => format!("create-{payment}-{further}"),
     }
 }
 
