@@ -254,8 +254,8 @@ impl Running {
         Ok(self.mesh.reload_tls(&compose::read_tls(files)?)?)
     }
 
-    /// Stops: callers are told to go elsewhere, no new requests, those under way finish, then tasks, then databases. Takes at most
-    /// the configured drain time for each of the first two.
+    /// Stops: callers are told to go elsewhere, no new requests, those under way finish, then
+    /// tasks, then databases. Takes at most the configured drain time for each of the first two.
     pub async fn stop(self) {
         self.mesh.drain().await;
         self.stop.cancel();

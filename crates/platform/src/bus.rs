@@ -130,9 +130,9 @@ impl Delivery {
 /// a repeated publish, or when another replica takes over), also at the same time as with events of
 /// other keys; never with two events of one key at once in one process. Where replicas share a
 /// group, a partition that moves orderly is given away only after its events have ended or were
-/// cancelled. Where a replica is taken for dead but lives, it may still be at work on an event while
-/// another begins with it. The inbox makes all of this harmless. The future may be dropped halfway:
-/// after [`Settings::handler_limit`], or when its partition moves.
+/// cancelled. Where a replica is taken for dead but lives, it may still be at work on an event
+/// while another begins with it. The inbox makes all of this harmless. The future may be dropped
+/// halfway: after [`Settings::handler_limit`], or when its partition moves.
 pub type Handler = Arc<
     dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync,
 >;
@@ -172,7 +172,7 @@ impl Default for Settings {
         Self {
             max_attempts: 8,
             first_delay: Duration::from_millis(100),
-            longest_delay: Duration::from_secs(30),
+            longest_delay: Duration::from_secs(5),
             handler_limit: Duration::from_secs(60),
             kept_events: 10_000,
         }
@@ -221,8 +221,8 @@ impl Bus {
 
     /// Appends events; they are durable once this answers, in their order by key. After a failure
     /// some may be in the log all the same. A relay may repeat itself: in this process an event
-    /// whose id the log has is passed over; on Kafka it comes again, behind its first appearance, and
-    /// consumers pass it over.
+    /// whose id the log has is passed over; on Kafka it comes again, behind its first appearance,
+    /// and consumers pass it over.
     ///
     /// # Errors
     /// If the log can't be reached.

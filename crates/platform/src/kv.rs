@@ -75,8 +75,8 @@ impl Kv {
     }
 
     /// The parts in a Redis that processes share, which has to be 7 or later, to keep an
-    /// append-only file, and to evict nothing. One task of `tasks` holds the subscriptions; they end
-    /// when `tasks` is stopped.
+    /// append-only file, and to evict nothing. One task of `tasks` holds the subscriptions; they
+    /// end when `tasks` is stopped.
     ///
     /// # Errors
     /// `REDIS_UNFIT` if it could lose places of the waiting queue; or it can't be reached.

@@ -277,7 +277,8 @@ impl Picked<'_> {
                     biased;
                     answer = timeout_at(deadline, exchange) => answer,
                     () = hung, if hasty => {
-                        Ok(Err(status(Failure::unavailable(format_args!("{service} hangs"))).into()))
+                        let failure = Failure::unavailable(format_args!("{service} hangs"));
+                        Ok(Err(status(failure).into()))
                     }
                 }
             }

@@ -62,7 +62,8 @@ async fn book(
     let request = OpenBookingRequest {
         event_id: event.to_string(),
         choice: Some(wire::to_choice(wish)),
-        idempotency_key: format!("queue:{event}:{}", turn.number),
+        // Numbers begin anew where a queue was lost; when the place was taken tells them apart.
+        idempotency_key: format!("queue:{event}:{}:{}", turn.number, turn.joined_at.micros()),
         admission_token: app.admission(event, turn.account, expires_at),
         account_id: turn.account.to_string(),
     };

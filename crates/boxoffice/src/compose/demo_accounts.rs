@@ -1,5 +1,5 @@
-//! `GET /demo/accounts`: who can log in to a demo, for `boxoffice demo --against` and for people who
-//! look around. There only where the mailbox is, which lets anybody in as well.
+//! `GET /demo/accounts`: who can log in to a demo, for `boxoffice demo --against` and for people
+//! who look around. There only where the mailbox is, which lets anybody in as well.
 
 use std::net::IpAddr;
 

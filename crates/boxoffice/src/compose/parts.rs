@@ -291,7 +291,8 @@ pub(crate) fn database_settings(
             },
         ));
     }
-    if settings.runs_sandbox() {
+    // Who only looks at what services share has no state directory.
+    if settings.runs_sandbox() && state_directory.is_some() {
         wanted.push((SANDBOX, db::Settings::new(sqlite("stripe_sandbox")?)));
     }
     Ok(wanted)

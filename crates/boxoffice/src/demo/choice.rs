@@ -1,7 +1,7 @@
-//! Which seats to ask for: some that are free now, so that the demo can walk through a platform that
-//! has sold some.
+//! Which seats to ask for: some that are free now, so that the demo can walk through a platform
+//! that has sold some.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use serde_json::Value;
 
@@ -10,9 +10,35 @@ use super::{
     client::{list, number, text},
 };
 
+/// How often others may be quicker.
+const TRIES: u32 = 10;
+/// The plan may be that much behind: so long is waited before choosing again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Chooses `count` free seats of a section and has `ask` hold some of them, again where somebody
+/// was quicker; answers the seats and the booking.
+pub(super) async fn hold(
+    stage: &Stage,
+    (event_id, section, count): (&str, &str, usize),
+    mut ask: impl AsyncFnMut(&[String]) -> Result<(u16, Value), Surprise>,
+) -> Result<(Vec<String>, Value), Surprise> {
+    for _ in 0..TRIES {
+        let seats = side_by_side(stage, event_id, section, count).await?;
+        match ask(&seats).await? {
+            (201, booking) => return Ok((seats, booking)),
+            (409, problem) if text(&problem, "code")? == "SEAT_TAKEN" => {}
+            (status, body) => {
+                return Err(Surprise(format!("holding {seats:?} was answered {status}: {body}")));
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Err(Surprise(format!("others were quicker in {section}, {TRIES} times")))
+}
+
 /// `count` free seats side by side in `section` of an event, in the first row from the back that
 /// has them.
-pub(super) async fn side_by_side(
+async fn side_by_side(
     stage: &Stage,
     event_id: &str,
     section: &str,

@@ -29,9 +29,12 @@ pub(super) async fn forget_a_hold(
 ) -> Result<Forgotten, Surprise> {
     let event = stage.event("Tempest").await?;
     let event_id = text(&event, "event_id")?.to_owned();
-    let seat = choice::side_by_side(stage, &event_id, "gallery", 1).await?.concat();
-    let wish = json!({"event_id": event_id, "choice": {"seats": [seat]}});
-    let booking = money::open(&buyer.client, &wish).await?;
+    let asked = async |seats: &[String]| {
+        let wish = json!({"event_id": event_id, "choice": {"seats": seats}});
+        buyer.client.post_once("/api/v1/bookings", &money::new_key(), &wish).answer().await
+    };
+    let (seats, booking) = choice::hold(stage, (&event_id, "gallery", 1), asked).await?;
+    let seat = seats.concat();
     let expires_at = text(&booking, "expires_at")?;
     report.step(&format!("{seat} is held until {expires_at}"));
     let expires_at: Timestamp =
@@ -52,20 +55,24 @@ pub(super) async fn buy_seats(
 
     let path = format!("/api/v1/events/{event_id}/seating-plan");
     let plan = stage.visitor.get(&path).expect(200).await?;
-    let seats = choice::side_by_side(stage, &event_id, "stalls", 3).await?;
-    let [first, second, third] = seats.as_slice() else {
-        return Err(Surprise(format!("not three seats: {seats:?}")));
-    };
-    let seats = [first.as_str(), second.as_str()];
     report.step(&format!("the plan has {} sections", list(&plan, "sections")?.len()));
 
     let mut live = watch(stage, bob, &event_id).await?;
     report.step("bob looks at the same plan, live");
 
+    let mut key = String::new();
+    let asked = async |seats: &[String]| {
+        key = money::new_key();
+        let wish = json!({"event_id": event_id, "choice": {"seats": seats.get(..2)}});
+        alice.client.post_once("/api/v1/bookings", &key, &wish).answer().await
+    };
+    let (seats, booking) = choice::hold(stage, (&event_id, "stalls", 3), asked).await?;
+    let [first, second, third] = seats.as_slice() else {
+        return Err(Surprise(format!("not three seats: {seats:?}")));
+    };
+    let seats = [first.as_str(), second.as_str()];
     let wish = json!({"event_id": event_id, "choice": {"seats": seats}});
-    let key = money::new_key();
     let once = |wish: &Value| alice.client.post_once("/api/v1/bookings", &key, wish);
-    let booking = once(&wish).expect(201).await?;
     let booking_id = text(&booking, "booking_id")?.to_owned();
     check(text(&booking, "status")? == "payment_pending", || format!("{booking}"))?;
     report.step(&format!(

@@ -222,7 +222,8 @@ mod tests {
         let settings = Settings { lock_timeout_ms: 7, ..Settings::new("") };
         let all = set_locally("-c search_path=a,b --x.y=it's -cz=1", &settings);
         let expected = "; SELECT set_config('search_path', 'a,b', true)\
-                        ; SELECT set_config('x.y', 'it''s', true); SELECT set_config('z', '1', true)\
+                        ; SELECT set_config('x.y', 'it''s', true)\
+                        ; SELECT set_config('z', '1', true)\
                         ; SET LOCAL statement_timeout = 10000; SET LOCAL lock_timeout = 7;";
         assert!(all.starts_with(expected), "{all}");
     }

@@ -37,8 +37,8 @@ pub struct KafkaSettings {
     pub namespace: String,
     /// How many partitions a topic gets: at most that many replicas of a service share its events.
     pub partitions: i32,
-    /// How many brokers keep a copy of each event. All but one of them must have it before it counts
-    /// as published.
+    /// How many brokers keep a copy of each event. All but one of them must have it before it
+    /// counts as published.
     pub replication: i32,
     /// How long events of bookings, payments and tickets are kept, and those that are handed over
     /// again. Those of accounts and of the catalog are kept for ever, as read models are built from

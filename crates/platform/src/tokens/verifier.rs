@@ -159,8 +159,8 @@ impl Verifier {
 }
 
 impl Inner {
-    /// The key called `key_id`, fetched if need be. One that may have been made since the last fetch
-    /// is waited for: to refuse its tokens would sign people out.
+    /// The key called `key_id`, fetched if need be. One that may have been made since the last
+    /// fetch is waited for: to refuse its tokens would sign people out.
     async fn key(&self, key_id: &str, now: Timestamp) -> Result<Arc<DecodingKey>, Failure> {
         let wait = match self.look_up(key_id, now).await? {
             Found::Key(key) => return Ok(key),

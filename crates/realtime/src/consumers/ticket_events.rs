@@ -31,8 +31,8 @@ pub(super) fn post(delivery: &Delivery) -> Result<Option<Post>, Failure> {
     Ok(Some(seats::post(event, &changed)))
 }
 
-/// The event whose places changed, and which of its changes this is; none for other kinds, and where
-/// that is not known.
+/// The event whose places changed, and which of its changes this is; none for other kinds, and
+/// where that is not known.
 pub(super) fn sequence(delivery: &Delivery) -> Result<Option<(EventId, i64)>, Failure> {
     if !delivery.kind.starts_with("seats.") {
         return Ok(None);

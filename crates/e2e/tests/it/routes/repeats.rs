@@ -23,6 +23,7 @@ pub(super) async fn one_key(stage: &Stage) {
         ask.header("idempotency-key", "the key")
     };
     let first = stage.send(Other, book("circle/A/1")).await.expect(201);
+    stage.settle().await;
     let before = stage.picture().await;
     let again = stage.send(Other, book("circle/A/1")).await.expect(201);
     assert_eq!(again["booking_id"], first["booking_id"]);

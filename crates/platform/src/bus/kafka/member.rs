@@ -99,8 +99,9 @@ fn answer<C: ConsumerContext>(consumer: &impl Consumer<C>, change: &Change) {
     }
 }
 
-/// Commits, one after the other, until the member is dropped, and then leaves the group. A thread of
-/// its own: without a broker both may take for ever, and a process that ends must not wait for it.
+/// Commits, one after the other, until the member is dropped, and then leaves the group. A thread
+/// of its own: without a broker both may take for ever, and a process that ends must not wait for
+/// it.
 fn commit_all(
     consumer: Arc<StreamConsumer<Context>>,
     offsets: &Receiver<TopicPartitionList>,

@@ -1,8 +1,8 @@
 //! What is committed beside an offset: which events behind it are not done, and how often they were
 //! tried. Kafka keeps it as a text of at most 4 KB.
 //!
-//! `1 120 0:3:1 7:0:0` at offset 100 says: of 100..120 all are done but 100, tried three times, once
-//! of them to its own fault, and 107.
+//! `1 120 0:3:1 7:0:0` at offset 100 says: of 100..120 all are done but 100, tried three times,
+//! once of them to its own fault, and 107.
 
 use std::collections::BTreeMap;
 
