@@ -25,11 +25,27 @@ async fn one_process_per_service_and_two_of_many_do_what_one_process_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_input_is_told_the_same_by_many_processes() {
-    let mut fleet = Fleet::start(Size::Two, &[ROOMY, &routes::VALUES].concat()).await;
+async fn wrong_input_is_told_the_same_by_many_processes_that_speak_tls() {
+    let mut fleet = Fleet::start_over_tls(Size::Two, &[ROOMY, &routes::VALUES].concat()).await;
+    only_who_has_a_certificate_is_let_in(&fleet).await;
     let (gateways, passwords) = (fleet.gateways(), fleet.passwords().await);
     routes::are_the_same_at(&gateways[1], &passwords).await;
     fleet.stop().await;
+}
+
+/// Whoever reaches a service's port without a certificate gets no word out of it, in plain text or
+/// over TLS.
+async fn only_who_has_a_certificate_is_let_in(fleet: &Fleet) {
+    let plain = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let tls = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build().unwrap();
+    for service in ["auth", "ticket", "booking"] {
+        for face in fleet.faces(service, "grpc") {
+            assert!(plain.get(&face).send().await.is_err(), "{service} answers plain text");
+            let face = face.replace("http://", "https://");
+            assert!(tls.get(&face).send().await.is_err(), "{service} answers a stranger");
+        }
+    }
+    assert_eq!(examined(fleet).await, (Some(0), Vec::new()));
 }
 
 /// The demo, as `boxoffice demo --against` walks it.

@@ -1,6 +1,7 @@
 //! The distributed shape: one process per service on PostgreSQL with a replica, Redis and Kafka of
 //! its own, to be used and to be broken. Heavy, so that there is one at a time.
 
+mod certificates;
 mod layout;
 mod process;
 mod relay;
@@ -85,7 +86,7 @@ impl Parts {
                 (postgres, replica.unwrap_or_else(|error| panic!("{error}")))
             });
             let redis = scope.spawn(|| {
-                let options = RedisOptions { fsync: Fsync::EverySecond, ..RedisOptions::default() };
+                let options = RedisOptions { fsync: Fsync::Always, ..RedisOptions::default() };
                 Redis::start(&options).unwrap_or_else(|error| panic!("{error}"))
             });
             let kafka = Kafka::start(&KafkaOptions::default());
@@ -99,9 +100,20 @@ impl Parts {
 impl Fleet {
     /// Starts everything, and answers once all is ready and the demo is made.
     pub(crate) async fn start(size: Size, values: &[(&str, &str)]) -> Self {
+        Self::start_in(TempDir::new().unwrap(), size, values).await
+    }
+
+    /// The same, with mutual TLS between the processes.
+    pub(crate) async fn start_over_tls(size: Size, values: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let tls = certificates::write(directory.path());
+        let tls = tls.each_ref().map(|(key, value)| (*key, value.as_str()));
+        Self::start_in(directory, size, &[values, &tls].concat()).await
+    }
+
+    async fn start_in(directory: TempDir, size: Size, values: &[(&str, &str)]) -> Self {
         let turn = turn().await;
         let began = Instant::now();
-        let directory = TempDir::new().unwrap();
         let parts = Arc::new(block_in_place(Parts::start));
         let servers = began.elapsed();
         let addresses = Addresses::free(size);
@@ -109,7 +121,8 @@ impl Fleet {
         for port in addresses.ports("ticket", "grpc") {
             relays.push(Relay::start(port).await);
         }
-        let behind: Vec<_> = relays.iter().map(Relay::address).collect();
+        let scheme = layout::scheme(values);
+        let behind: Vec<_> = relays.iter().map(|relay| relay.address(scheme)).collect();
         let secret = infra::random_hex(32).unwrap();
         let config = addresses.config(&parts, &secret, values);
         fs::write(directory.path().join("boxoffice.toml"), config).unwrap();

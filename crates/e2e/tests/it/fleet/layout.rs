@@ -37,6 +37,12 @@ pub(super) struct Addresses {
     faces: Vec<Face>,
 }
 
+/// How processes with these values speak to each other.
+pub(super) fn scheme(values: &[(&str, &str)]) -> &'static str {
+    let over_tls = values.iter().any(|(key, _)| *key == "tls.ca");
+    if over_tls { "https" } else { "http" }
+}
+
 impl Addresses {
     /// Ports that are free now, each another.
     pub(super) fn free(size: Size) -> Self {
@@ -87,6 +93,7 @@ impl Addresses {
 
     /// What is the same for all of them, as `boxoffice.toml`, in dotted keys.
     pub(super) fn config(&self, parts: &Parts, secret: &str, values: &[(&str, &str)]) -> String {
+        let scheme = scheme(values);
         let first = |service, face| self.ports(service, face)[0];
         let sandbox = format!("http://127.0.0.1:{}", first("stripe-sandbox", "http"));
         let webhooks = format!("http://127.0.0.1:{}/webhooks/stripe", first("payment", "http"));
@@ -113,7 +120,7 @@ impl Addresses {
         for (service, faces, _) in SERVICES.iter().filter(|(_, faces, _)| faces.contains(&"grpc")) {
             let ports = self.ports(service, faces[0]);
             let urls: Vec<_> =
-                ports.iter().map(|port| format!("http://127.0.0.1:{port}")).collect();
+                ports.iter().map(|port| format!("{scheme}://127.0.0.1:{port}")).collect();
             writeln!(text, "remotes.{service} = {urls:?}").unwrap();
         }
         text

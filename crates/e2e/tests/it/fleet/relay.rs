@@ -39,9 +39,9 @@ impl Relay {
         Self { port, open, _tasks: tasks }
     }
 
-    /// `http://host:port` to call instead of the target.
-    pub(crate) fn address(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+    /// `scheme://host:port` to call instead of the target.
+    pub(super) fn address(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
     /// From now on no byte gets through, in either direction, and no connection ends.

@@ -138,6 +138,8 @@ impl Stage {
         self.note("ticket", &tickets["items"][0]["ticket_id"]);
         self.note("code", &tickets["items"][0]["code"]);
         let queue = self.filled("/api/v1/events/{arena}/queue");
+        // It is told of the event by an event message.
+        self.wait_for(Visitor, &queue, |_: &Value| true).await;
         self.post(Buyer, &queue, &json!({})).await.expect(201);
         let admitted = |place: &Value| place["status"] == "admitted";
         self.wait_for(Buyer, &format!("{queue}/place"), admitted).await;
