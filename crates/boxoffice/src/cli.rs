@@ -8,7 +8,7 @@ use platform::SystemIds;
 
 use crate::{
     DemoAccount, Running, SANDBOX, Settings, Sources, StartError, compose, demo, doctor,
-    topology::ROLES,
+    print::say, topology::ROLES,
 };
 
 /// A wrong configuration, a port that is taken, a state directory that can't be used.
@@ -231,11 +231,6 @@ async fn wait_for_signal() {
             let _ = tokio::signal::ctrl_c().await;
         }
     }
-}
-
-/// Prints to standard output; a closed one is no reason to fail.
-pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn say_error(text: &str) {

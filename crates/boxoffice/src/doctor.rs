@@ -4,14 +4,17 @@
 use std::{collections::BTreeMap, fmt, process::ExitCode, sync::Arc, time::Duration};
 
 use kernel::{Clock, Failure, SystemClock, Timestamp};
-use platform::{SystemIds, Tasks, bus::Bus};
+use platform::{
+    SystemIds, Tasks,
+    bus::{Bus, TopicState},
+};
 use tokio::time::timeout;
 use wire::Mesh;
 
 use crate::{
     SANDBOX, Settings, StartError,
-    cli::say,
     compose::{self, database_settings, deployment_key, migrations, open_bus, open_kv},
+    print::say,
     settings::MEMORY,
     state::StateDirectory,
 };
@@ -271,15 +274,24 @@ async fn topics(bus: &Bus, findings: &mut Findings) {
     match bus.topics().await {
         Ok(topics) => {
             for its in topics {
-                let words = format!(
-                    "{} partitions, {} of {} copies in sync",
-                    its.partitions, its.in_sync, its.replicas
-                );
-                let level = if its.in_sync < its.replicas { Level::Warn } else { Level::Ok };
+                let (level, words) = topic(&its);
                 findings.tell(level, format!("topic {}", its.name), words);
             }
         }
         Err(failure) => findings.tell(Level::Fail, "topics", failure),
+    }
+}
+
+fn topic(its: &TopicState) -> (Level, String) {
+    if its.partitions == 0 {
+        return (Level::Fail, "missing (boxoffice migrate)".to_owned());
+    }
+    let copies = format!("{} of {} copies in sync", its.in_sync, its.replicas);
+    let words = format!("{} partitions, {copies}", its.partitions);
+    match its.without_leader {
+        0 if its.in_sync < its.replicas => (Level::Warn, words),
+        0 => (Level::Ok, words),
+        lost => (Level::Fail, format!("{words}, {lost} without a leader")),
     }
 }
 
@@ -293,5 +305,16 @@ mod tests {
         assert_eq!(skew((at(10), at(12)), at(11)), Duration::ZERO);
         assert_eq!(skew((at(10), at(12)), at(7)), Duration::from_secs(3));
         assert_eq!(skew((at(10), at(12)), at(17)), Duration::from_secs(5));
+    }
+    #[test]
+    fn a_topic_without_leaders_is_in_the_way_and_one_with_few_copies_is_not() {
+        let level = |partitions, without_leader, in_sync| {
+            let name = "booking-events".to_owned();
+            topic(&TopicState { name, partitions, without_leader, replicas: 3, in_sync }).0
+        };
+        assert_eq!(level(6, 0, 3), Level::Ok);
+        assert_eq!(level(6, 0, 2), Level::Warn);
+        assert_eq!(level(6, 1, 3), Level::Fail);
+        assert_eq!(level(0, 0, 0), Level::Fail);
     }
 }

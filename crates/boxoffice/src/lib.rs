@@ -6,6 +6,7 @@ pub mod demo;
 mod doctor;
 mod error;
 mod host;
+mod print;
 mod secrets;
 mod seed;
 mod settings;

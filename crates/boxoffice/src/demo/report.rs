@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::Surprise;
-use crate::cli::say;
+use crate::print::say;
 
 /// Prints steps as they are done.
 pub struct Report {
