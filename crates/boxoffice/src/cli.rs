@@ -198,7 +198,7 @@ fn greeting(running: &Running, took: std::time::Duration) -> String {
         lines.push(format!("  state         {}", state.display()));
     }
     if !running.new_accounts().is_empty() {
-        lines.push("\n  demo accounts (shown at the first start; later at /demo/accounts):".to_owned());
+        lines.push("\n  demo accounts (later to be read at /demo/accounts):".to_owned());
         lines.push(logins(running.new_accounts()));
     }
     lines.push("\n  ctrl-c stops".to_owned());
