@@ -52,18 +52,7 @@ macro_rules! conforms {
     )*};
 }
 
-conforms! {
-    events_of_a_key_come_in_order => order,
-    keys_are_handled_side_by_side => keys_side_by_side,
-    a_failure_is_tried_again_and_holds_up_its_key_alone => failures,
-    what_needs_a_part_that_is_down_waits_for_it => parts_that_are_down,
-    poison_goes_to_the_dead_letters_and_comes_back_when_asked => dead_letters,
-    groups_are_apart_and_a_repeated_event_is_one => groups_and_repeats,
-    a_restart_goes_on_where_it_was => restart,
-    an_event_is_handled_again_after_a_crash => crash,
-    stopping_lets_what_runs_end => stopping,
-    a_slow_consumer_holds_up_nobody => slow_consumers,
-}
+conformance::promises!(conforms);
 
 #[tokio::test]
 async fn only_what_all_groups_have_passed_is_trimmed() {

@@ -46,18 +46,7 @@ macro_rules! conforms {
     )*};
 }
 
-conforms! {
-    the_cache_loads_once_and_forgets_in_time => cache,
-    a_lock_has_one_holder_and_growing_fences => locks,
-    limits_let_a_burst_through_and_then_a_rate => limits,
-    channels_reach_who_listens_and_tell_who_is_slow => channels,
-    the_queue_hands_places_out_in_order => queue_order,
-    an_unacknowledged_place_comes_again_first => queue_leases,
-    racing_members_get_each_their_own_place => queue_race,
-    a_restart_loses_no_place_and_repeats_no_number => queue_restart,
-    what_became_of_a_place_is_kept_and_holds_for_its_time => queue_outcomes,
-    the_settings_of_a_line_outlive_its_places => queue_settings,
-}
+conformance::promises!(conforms);
 
 #[tokio::test]
 async fn what_could_not_be_stored_never_happened() {

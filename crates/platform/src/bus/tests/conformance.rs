@@ -15,6 +15,26 @@ use tokio::sync::Semaphore;
 use crate::bus::{BOOKING_EVENTS, Bus, Delivery, Envelope, Handler, PAYMENT_EVENTS};
 use crate::{Metrics, Tasks};
 
+/// Hands all promises, by the name of their test, to the macro `on`, which makes the tests of one
+/// implementation: what is added here is held by all of them.
+macro_rules! promises {
+    ($on:ident) => {
+        $on! {
+            events_of_a_key_come_in_order => order,
+            keys_are_handled_side_by_side => keys_side_by_side,
+            a_failure_is_tried_again_and_holds_up_its_key_alone => failures,
+            what_needs_a_part_that_is_down_waits_for_it => parts_that_are_down,
+            poison_goes_to_the_dead_letters_and_comes_back_when_asked => dead_letters,
+            groups_are_apart_and_repeats_are_passed_over_or_come_behind => groups_and_repeats,
+            a_restart_goes_on_where_it_was => restart,
+            an_event_is_handled_again_after_a_crash => crash,
+            stopping_lets_what_runs_end => stopping,
+            a_slow_consumer_holds_up_nobody => slow_consumers,
+        }
+    };
+}
+pub(crate) use promises;
+
 /// A log under test. Its bus gives an event up after three failures, and its pauses are short.
 pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// Whether the log itself passes over an event whose id it has. Kafka does not: there a repeat

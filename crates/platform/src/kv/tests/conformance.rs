@@ -13,6 +13,26 @@ use kernel::{Code, Failure};
 
 use crate::kv::{Item, Kv, Queue, Rate, Received, Settled};
 
+/// Hands all promises, by the name of their test, to the macro `on`, which makes the tests of one
+/// implementation: what is added here is held by all of them.
+macro_rules! promises {
+    ($on:ident) => {
+        $on! {
+            the_cache_loads_once_and_forgets_in_time => cache,
+            a_lock_has_one_holder_and_growing_fences => locks,
+            limits_let_a_burst_through_and_then_a_rate => limits,
+            channels_reach_who_listens_and_tell_who_is_slow => channels,
+            the_queue_hands_places_out_in_order => queue_order,
+            an_unacknowledged_place_comes_again_first => queue_leases,
+            racing_members_get_each_their_own_place => queue_race,
+            a_restart_loses_no_place_and_repeats_no_number => queue_restart,
+            what_became_of_a_place_is_kept_and_holds_for_its_time => queue_outcomes,
+            the_settings_of_a_line_outlive_its_places => queue_settings,
+        }
+    };
+}
+pub(crate) use promises;
+
 /// A store under test.
 pub(crate) trait Subject {
     /// Handles on this store's state, as after a restart.
