@@ -136,11 +136,8 @@ pub(crate) async fn migrate(settings: &Settings) -> Result<ExitCode, StartError>
 
 /// The state directory, unless all is kept on servers: the sandbox's ledger is no concern here.
 fn open_state(settings: &Settings) -> Result<Option<StateDirectory>, StartError> {
-    let process = &settings.process;
-    let on_servers = process.database != "sqlite:"
-        && ![&process.kv, &process.bus].into_iter().any(|url| url == MEMORY)
-        && !process.secret.is_empty();
-    (!on_servers).then(|| StateDirectory::open(&process.state_directory)).transpose()
+    let path = &settings.process.state_directory;
+    settings.keeps_parts().then(|| StateDirectory::open(path)).transpose()
 }
 
 /// Asks each remote replica for its health.

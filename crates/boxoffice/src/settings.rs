@@ -214,10 +214,15 @@ impl Settings {
     /// Whether anything of this process is kept in its state directory.
     #[must_use]
     pub fn keeps_state(&self) -> bool {
+        self.keeps_parts() || self.runs_sandbox()
+    }
+
+    /// Whether databases, parts or the secret of its services are kept there.
+    pub(crate) fn keeps_parts(&self) -> bool {
         let process = &self.process;
         let files = process.database == "sqlite:" && !matches!(self.roles().as_deref(), Ok([]));
         let memory = [&process.kv, &process.bus].into_iter().any(|url| url == MEMORY);
-        files || memory || process.secret.is_empty() || self.runs_sandbox()
+        files || memory || process.secret.is_empty()
     }
 
     /// The addresses of the Kafka brokers; none where the event log is in this process.
