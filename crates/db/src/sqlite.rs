@@ -6,6 +6,7 @@ mod tx;
 mod writer;
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -166,10 +167,7 @@ where
 }
 
 fn open_writer(path: &Path) -> Result<Connection, Error> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .map_err(|error| Error::Unavailable(format!("{}: {error}", directory.display())))?;
-    }
+    let _alone = lock_directory(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let connection = connect(path, flags)?;
     // Full: a commit is flushed before it is answered. The log's checkpoints don't hold up readers.
@@ -181,6 +179,21 @@ fn open_writer(path: &Path) -> Result<Connection, Error> {
     );
     connection.execute_batch(&settings).map_err(|error| fault::error(&connection, &error))?;
     Ok(connection)
+}
+
+/// Makes the file's directory where missing, and holds it against others who open a file in it:
+/// SQLite does not wait for another process that makes the same file a WAL file at this moment.
+fn lock_directory(path: &Path) -> Result<File, Error> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let locked = std::fs::create_dir_all(directory).and_then(|()| {
+        let held = File::open(directory)?;
+        held.lock()?;
+        Ok(held)
+    });
+    locked.map_err(|error| Error::Unavailable(format!("{}: {error}", directory.display())))
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {

@@ -53,6 +53,12 @@ impl Shared {
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
+    /// The time since the epoch, as Redis has it.
+    async fn redis_time(&self) -> Duration {
+        let (seconds, micros): (u64, u64) = self.ask("TIME").await;
+        Duration::from_secs(seconds) + Duration::from_micros(micros)
+    }
+
     /// What Redis answers to a command in words.
     async fn ask<T: FromRedisValue>(&self, words: &str) -> T {
         let mut words = words.split(' ');
@@ -70,8 +76,12 @@ impl Subject for Shared {
     }
 
     async fn pass(&self, time: Duration) {
-        // Redis has a clock of its own, which nobody drives.
-        tokio::time::sleep(time).await;
+        // Redis has a clock of its own, which nobody drives, which may go slower than ours, and of
+        // which it only sees whole milliseconds.
+        let until = self.redis_time().await + time + Duration::from_millis(1);
+        while let Some(left) = until.checked_sub(self.redis_time().await) {
+            tokio::time::sleep(left.max(Duration::from_millis(1))).await;
+        }
     }
 }
 
