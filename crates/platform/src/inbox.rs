@@ -1,6 +1,8 @@
 //! The inbox: consumers remember the ids of events in the transaction of their effect.
 
-use db::{Tx, Value};
+use std::collections::HashSet;
+
+use db::{Sql, Tx, Value};
 use kernel::{MessageId, Timestamp};
 
 /// Notes that `consumer` handles message `id` in this transaction; `false` if it has done so
@@ -16,6 +18,33 @@ pub async fn first_time(
     const NOTE: &str =
         "insert into boxoffice_inbox (id, consumer) values ($1, $2) on conflict do nothing";
     Ok(tx.execute(NOTE, &[id.into(), consumer.into()]).await? == 1)
+}
+
+/// As [`first_time`] for many messages in one statement: of each, at its place, whether there is
+/// anything to do. Of an id that comes twice in `ids`, the first counts.
+///
+/// # Errors
+/// Why the database refused.
+pub async fn first_times(
+    tx: &mut Tx,
+    consumer: &'static str,
+    ids: &[MessageId],
+) -> Result<Vec<bool>, db::Error> {
+    // In the order of ids, so that two transactions never wait for each other's rows crosswise.
+    const NOTE: Sql = Sql::split(
+        "insert into boxoffice_inbox (id, consumer)
+         select id, $2 from unnest($1::uuid[]) as message (id) order by id
+         on conflict do nothing returning id",
+        "insert into boxoffice_inbox (id, consumer)
+         select unhex(value), $2 from json_each($1) where true
+         on conflict do nothing returning id",
+    );
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = tx.query(NOTE, &[ids.to_vec().into(), consumer.into()]).await?;
+    let mut noted = rows.iter().map(|row| row.get(0)).collect::<Result<HashSet<MessageId>, _>>()?;
+    Ok(ids.iter().map(|id| noted.remove(id)).collect())
 }
 
 /// Forgets up to `limit` messages that were made before `older_than`, the oldest first; answers how
@@ -81,6 +110,48 @@ mod tests {
                 consume(&test.db, "mail", id, false).await;
             }
             assert_eq!(count(&test.db, effects).await, 4, "without its guard it doubles");
+        }
+    }
+
+    /// The effects of a batch, with its guard or, as a twin, without.
+    async fn consume_all(db: &Db, ids: &[MessageId], guarded: bool) -> Vec<bool> {
+        let ids = ids.to_vec();
+        let done = db.write(move |tx| {
+            let ids = ids.clone();
+            Box::pin(async move {
+                let news = first_times(tx, "mail", &ids).await?;
+                for _ in news.iter().filter(|is_new| **is_new || !guarded) {
+                    tx.execute("insert into effect (name) values ('mail')", &[]).await?;
+                }
+                Ok(news)
+            })
+        });
+        Result::<_, Error>::unwrap(done.await)
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_comes_again_has_each_of_its_effects_once() {
+        for test in testkit::databases(&[&MIGRATIONS, &EFFECTS]).await {
+            let (seeded, at) = (SeededIds::new(3), Timestamp::from_seconds(1_800_000_000));
+            let ids: Vec<_> = (0..40).map(|_| MessageId::new(&seeded, at)).collect();
+            let effects = "select count(*) from effect";
+            assert_eq!(consume_all(&test.db, &[], true).await, Vec::<bool>::new());
+            let mixed = [ids[5], ids[3], ids[5], ids[4]];
+            let news = consume_all(&test.db, &mixed, true).await;
+            assert_eq!(news, [true, true, false, true], "{}", test.engine());
+            consume(&test.db, "mail", ids[6], true).await;
+            consume(&test.db, "seats", ids[7], true).await;
+            // Batches that overlap, in opposite orders, at once.
+            let backwards: Vec<_> = ids.iter().rev().copied().collect();
+            let batches = [&ids[..30], &backwards[..30], &ids[..], &backwards[..]];
+            let at_once = batches.map(|batch| consume_all(&test.db, batch, true));
+            let news = futures_util::future::join_all(at_once).await;
+            let news = news.into_iter().flatten().filter(|is_new| *is_new).count();
+            assert_eq!(news, 36, "four were known to this consumer");
+            assert_eq!(count(&test.db, effects).await, 41, "{}", test.engine());
+            assert_eq!(consume_all(&test.db, &ids, true).await, [false; 40]);
+            consume_all(&test.db, &ids, false).await;
+            assert_eq!(count(&test.db, effects).await, 81, "without its guard it doubles");
         }
     }
 
