@@ -4,6 +4,7 @@
 mod coalescer;
 mod error;
 mod examine;
+mod many;
 mod migrate;
 mod postgres;
 mod row;

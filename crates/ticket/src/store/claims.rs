@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use db::{Error, Sql, Tx};
 use kernel::{EventId, HoldId, SeatRef, Timestamp};
 
-use super::{corrupt, execute_all, query_all};
+use super::corrupt;
 
 /// A seat that a hold claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,7 +26,7 @@ pub async fn find(
 ) -> Result<HashMap<EventId, HashMap<SeatRef, Option<Timestamp>>>, Error> {
     let rows = seats.iter().map(|(event_id, seat)| vec![(*event_id).into(), seat.as_str().into()]);
     let mut found: HashMap<EventId, HashMap<SeatRef, Option<Timestamp>>> = HashMap::new();
-    for row in query_all(tx, FIND, rows.collect()).await? {
+    for row in tx.query_all(FIND, rows.collect()).await? {
         found.entry(row.get(0)?).or_default().insert(seat(&row.get::<String>(1)?)?, row.get(2)?);
     }
     Ok(found)
@@ -51,7 +51,7 @@ pub async fn take(
         row.push((*expires_at).into());
         row
     });
-    let won = query_all(tx, TAKE, rows.collect()).await?;
+    let won = tx.query_all(TAKE, rows.collect()).await?;
     won.iter().map(|row| Ok((row.get(0)?, seat(&row.get::<String>(1)?)?))).collect()
 }
 
@@ -70,7 +70,7 @@ const TAKE: Sql = Sql::split(
 
 /// Makes claims sales; returns how many of them the holds had.
 pub async fn sell(tx: &mut Tx, claims: &[Claim<'_>]) -> Result<u64, Error> {
-    execute_all(tx, SELL, claims.iter().map(key).collect()).await
+    tx.execute_all(SELL, claims.iter().map(key).collect()).await
 }
 
 const SELL: Sql = Sql::split(
@@ -84,7 +84,7 @@ const SELL: Sql = Sql::split(
 
 /// Frees seats; returns how many of them the holds had.
 pub async fn free(tx: &mut Tx, claims: &[Claim<'_>]) -> Result<u64, Error> {
-    execute_all(tx, FREE, claims.iter().map(key).collect()).await
+    tx.execute_all(FREE, claims.iter().map(key).collect()).await
 }
 
 const FREE: Sql = Sql::split(

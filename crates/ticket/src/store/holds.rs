@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use db::{Error, Row, Sql, Tx};
 use kernel::{EventId, HoldId, Timestamp};
 
-use super::{claims, corrupt, execute_all, query_all};
+use super::{claims, corrupt};
 use crate::domain::hold::{Hold, HoldStatus, Places};
 
 /// Holds by their ids.
@@ -40,7 +40,7 @@ const LOCK: Sql = Sql::split(
 );
 
 async fn by_id(tx: &mut Tx, sql: Sql, ids: &[HoldId]) -> Result<HashMap<HoldId, Hold>, Error> {
-    let rows = query_all(tx, sql, ids.iter().map(|id| vec![(*id).into()]).collect()).await?;
+    let rows = tx.query_all(sql, ids.iter().map(|id| vec![(*id).into()]).collect()).await?;
     rows.iter().map(|row| hold(row).map(|hold| (hold.hold_id, hold))).collect()
 }
 
@@ -99,7 +99,7 @@ pub async fn insert(tx: &mut Tx, holds: &[(&Hold, Timestamp)]) -> Result<HashSet
             (*now).into(),
         ]
     };
-    let rows = query_all(tx, INSERT, holds.iter().map(row).collect()).await?;
+    let rows = tx.query_all(INSERT, holds.iter().map(row).collect()).await?;
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -123,7 +123,7 @@ const INSERT: Sql = Sql::split(
 
 /// Takes back holds that this transaction wrote, because their places were lost to others.
 pub async fn take_back(tx: &mut Tx, ids: &[HoldId]) -> Result<u64, Error> {
-    execute_all(tx, TAKE_BACK, ids.iter().map(|id| vec![(*id).into()]).collect()).await
+    tx.execute_all(TAKE_BACK, ids.iter().map(|id| vec![(*id).into()]).collect()).await
 }
 
 const TAKE_BACK: Sql = Sql::split(
@@ -155,7 +155,7 @@ pub async fn end(tx: &mut Tx, endings: &[Ending<'_>]) -> Result<u64, Error> {
             ending.at.into(),
         ]
     };
-    execute_all(tx, END, endings.iter().map(row).collect()).await
+    tx.execute_all(END, endings.iter().map(row).collect()).await
 }
 
 const END: Sql = Sql::split(

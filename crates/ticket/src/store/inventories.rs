@@ -6,7 +6,7 @@ use db::{Error, Row, Sql, Tx};
 use kernel::{EventId, OrganizationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{corrupt, execute_all, query_all};
+use super::corrupt;
 use crate::domain::plan::{Kind, Plan, Row as PlanRow, Section};
 
 /// What may be sold of an event.
@@ -68,7 +68,7 @@ pub async fn open(tx: &mut Tx, inventory: &Inventory, now: Timestamp) -> Result<
             section.capacity.into(),
         ]
     });
-    execute_all(tx, INSERT_SECTIONS, sections.collect()).await?;
+    tx.execute_all(INSERT_SECTIONS, sections.collect()).await?;
     Ok(true)
 }
 
@@ -118,7 +118,7 @@ pub async fn tally(tx: &mut Tx, event_id: EventId) -> Result<Option<Tally>, Erro
 /// returns what is left. The rows stay locked until the end, so this comes last; `taken` is sorted.
 pub async fn bump(tx: &mut Tx, taken: &[(EventId, i64)]) -> Result<Vec<(EventId, Tally)>, Error> {
     let rows = taken.iter().map(|(event_id, count)| vec![(*event_id).into(), (*count).into()]);
-    let rows = query_all(tx, BUMP, rows.collect()).await?;
+    let rows = tx.query_all(BUMP, rows.collect()).await?;
     let tally =
         |row: &Row| Ok((row.get(0)?, Tally { version: row.get(1)?, available: row.get(2)? }));
     rows.iter().map(tally).collect()

@@ -5,8 +5,6 @@ use std::collections::{HashMap, HashSet};
 use db::{Error, Row, Sql, Tx};
 use kernel::EventId;
 
-use super::query_all;
-
 /// Counters of one section.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counts {
@@ -40,7 +38,7 @@ pub async fn shift(tx: &mut Tx, shifts: &[Shift<'_>]) -> Result<HashSet<(EventId
     let rows = shifts.iter().map(|shift| {
         vec![shift.event_id.into(), shift.section.into(), shift.held.into(), shift.sold.into()]
     });
-    let rows = query_all(tx, SHIFT, rows.collect()).await?;
+    let rows = tx.query_all(SHIFT, rows.collect()).await?;
     rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
@@ -65,7 +63,7 @@ pub async fn free(
     wanted: &[(EventId, &str)],
 ) -> Result<HashMap<EventId, HashMap<String, i64>>, Error> {
     let rows = wanted.iter().map(|(event_id, section)| vec![(*event_id).into(), (*section).into()]);
-    let rows = query_all(tx, FREE, rows.collect()).await?;
+    let rows = tx.query_all(FREE, rows.collect()).await?;
     let mut free: HashMap<EventId, HashMap<String, i64>> = HashMap::new();
     for row in rows {
         free.entry(row.get(0)?).or_default().insert(row.get(1)?, row.get(2)?);

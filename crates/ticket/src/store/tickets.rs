@@ -3,7 +3,7 @@
 use db::{Error, Row, Sql, Tx};
 use kernel::{AccountId, BookingId, Money, Place, TicketId, Timestamp};
 
-use super::{claims, corrupt, execute_all, query_all};
+use super::{claims, corrupt};
 use crate::domain::ticket::{Ticket, TicketStatus};
 
 macro_rules! columns {
@@ -42,7 +42,7 @@ const LOCK_BOOKING: Sql = Sql::split(
 
 /// Which of these bookings have tickets.
 pub async fn issued(tx: &mut Tx, bookings: &[BookingId]) -> Result<Vec<BookingId>, Error> {
-    let rows = query_all(tx, ISSUED, bookings.iter().map(|id| vec![(*id).into()]).collect());
+    let rows = tx.query_all(ISSUED, bookings.iter().map(|id| vec![(*id).into()]).collect());
     rows.await?.iter().map(|row| row.get(0)).collect()
 }
 
@@ -108,7 +108,7 @@ pub async fn insert(tx: &mut Tx, tickets: &[(&Ticket, &str)]) -> Result<u64, Err
             ticket.issued_at.into(),
         ]
     };
-    execute_all(tx, INSERT, tickets.iter().map(row).collect()).await
+    tx.execute_all(INSERT, tickets.iter().map(row).collect()).await
 }
 
 const INSERT: Sql = Sql::split(
@@ -160,7 +160,7 @@ pub async fn record(tx: &mut Tx, transitions: &[Transition<'_>]) -> Result<u64, 
             transition.at.into(),
         ]
     };
-    execute_all(tx, RECORD, transitions.iter().map(row).collect()).await
+    tx.execute_all(RECORD, transitions.iter().map(row).collect()).await
 }
 
 const RECORD: Sql = Sql::split(
