@@ -1,21 +1,23 @@
-//! The handles that every verb gets, and the two ways a booking is written: by who holds its lease,
-//! and by anybody else.
+//! The handles that every verb gets, and the ways a booking is written: opened, by who holds its
+//! lease, and by anybody else.
 
 use std::{sync::Arc, time::Duration};
 
-use db::Db;
-use kernel::{BookingId, Caller, Clock, Failure, Ids, MessageId, Timestamp};
+use db::{Coalescer, Db};
+use kernel::{BookingId, Caller, Clock, Ids, MessageId, Timestamp};
 use platform::{
     Metrics, Tasks,
-    bus::{BOOKING_EVENTS, Envelope},
-    inbox,
-    outbox::Outbox,
     tokens::{Seal, Verifier},
 };
 use wire::{Context, Wire};
 
 use crate::{
-    Config, Error, NAME, change::Change, domain::Booking, flights::Flights, metrics::Counts, store,
+    Config, Error, NAME,
+    change::Change,
+    desk::{Decided, Desk, Question, Write, Wrote},
+    domain::Booking,
+    flights::Flights,
+    metrics::Counts,
 };
 
 /// The handles of this service.
@@ -24,7 +26,9 @@ pub(crate) struct App {
     pub(crate) db: Db,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
-    pub(crate) outbox: Outbox,
+    pub(crate) desk: Arc<Desk>,
+    /// All writes of bookings, those that meet in one transaction.
+    pub(crate) writes: Coalescer<Write, Wrote, Error>,
     pub(crate) tasks: Tasks,
     pub(crate) event: Wire,
     pub(crate) ticket: Wire,
@@ -42,14 +46,6 @@ pub(crate) enum Written {
     Done(Booking),
     /// Somebody else has changed the booking since; this is how it is now.
     Overtaken(Booking),
-}
-
-/// What became of a decision by anybody.
-pub(crate) struct Decided {
-    /// The booking as it is now.
-    pub(crate) booking: Booking,
-    /// Whether the decider got the lease, and has to drive the booking on.
-    pub(crate) mine: bool,
 }
 
 impl App {
@@ -70,7 +66,25 @@ impl App {
 
     /// Until when a lease taken at `now` lasts.
     pub(crate) fn lease_until(&self, now: Timestamp) -> Timestamp {
-        now.plus(Duration::from_secs(self.config.lease_seconds))
+        self.desk.lease_until(now)
+    }
+
+    /// Writes a new booking down. Answers the booking that its account opened with its key before,
+    /// if there is one.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub(crate) async fn open(
+        &self,
+        context: &Context,
+        change: Change,
+    ) -> Result<Option<Booking>, Error> {
+        let prepared = Arc::new(self.desk.prepare(context, change)?);
+        match self.writes.call(Write::Open(prepared.clone())).await? {
+            Wrote::Instead(found) => return Ok(Some(*found)),
+            Wrote::Done | Wrote::Decided(_) => self.tell(&prepared.change),
+        }
+        Ok(None)
     }
 
     /// Writes a change of the one who holds the booking's lease, which goes on while there is more
@@ -79,29 +93,12 @@ impl App {
     /// # Errors
     /// Why it could not be written.
     pub(crate) async fn write(&self, context: &Context, change: Change) -> Result<Written, Error> {
-        let envelopes = self.envelopes(context, &change)?;
-        let shared = Arc::new((change, envelopes, self.outbox.clone()));
-        let result = {
-            let shared = shared.clone();
-            self.db.write(move |tx| {
-                let shared = shared.clone();
-                Box::pin(async move {
-                    let (change, envelopes, outbox) = &*shared;
-                    if store::save(tx, &change.booking, change.against).await? {
-                        append(tx, change, envelopes, outbox).await?;
-                        return Ok(None);
-                    }
-                    let now = store::load(tx, change.booking.id).await?;
-                    now.map(Some).ok_or(Error::NotFound)
-                })
-            })
+        let prepared = Arc::new(self.desk.prepare(context, change)?);
+        match self.writes.call(Write::Save(prepared.clone())).await? {
+            Wrote::Instead(overtaken) => return Ok(Written::Overtaken(*overtaken)),
+            Wrote::Done | Wrote::Decided(_) => self.tell(&prepared.change),
         }
-        .await?;
-        if let Some(overtaken) = result {
-            return Ok(Written::Overtaken(overtaken));
-        }
-        self.tell(&shared.0);
-        Ok(Written::Done(shared.0.booking.clone()))
+        Ok(Written::Done(prepared.change.booking.clone()))
     }
 
     /// Decides on a booking as it is now, in one transaction. `decision` answers whether it changed
@@ -112,7 +109,7 @@ impl App {
     /// # Errors
     /// [`Error::NotFound`], what `decision` refused, or why it could not be written.
     pub(crate) async fn decide<F>(
-        self: &Arc<Self>,
+        &self,
         context: &Context,
         (id, message): (BookingId, Option<MessageId>),
         decision: F,
@@ -120,83 +117,23 @@ impl App {
     where
         F: Fn(&mut Change) -> Result<bool, Error> + Send + Sync + 'static,
     {
-        let shared = Arc::new((self.clone(), context.clone(), decision));
-        let decided = self
-            .db
-            .write(move |tx| {
-                let shared = shared.clone();
-                Box::pin(async move {
-                    let (app, context, decision) = &*shared;
-                    if let Some(message) = message
-                        && !inbox::first_time(tx, NAME, message).await?
-                    {
-                        return Ok(None);
-                    }
-                    let now = app.clock.now();
-                    let found = store::lock(tx, id).await?.ok_or(Error::NotFound)?;
-                    let leased = found.is_leased(now);
-                    let mut change = Change::of(found.clone(), now);
-                    if !decision(&mut change)? {
-                        return Ok(Some((Decided { booking: found, mine: false }, None)));
-                    }
-                    if !leased {
-                        change.lease(app.lease_until(now));
-                    }
-                    let envelopes = app.envelopes(context, &change)?;
-                    if !store::save(tx, &change.booking, change.against).await? {
-                        return Err(Error::Db(db::Error::Conflict));
-                    }
-                    append(tx, &change, &envelopes, &app.outbox).await?;
-                    let mine = !leased && change.booking.cursor.leased;
-                    let decided = Decided { booking: change.booking.clone(), mine };
-                    Ok(Some((decided, Some(change))))
-                })
-            })
-            .await
-            .inspect_err(|error| self.counts.refused(error))?;
-        Ok(decided.map(|(decided, change)| {
-            if let Some(change) = change {
-                self.tell(&change);
-            }
-            decided
-        }))
-    }
-
-    /// What a change tells others, ready for the outbox.
-    pub(crate) fn envelopes(
-        &self,
-        context: &Context,
-        change: &Change,
-    ) -> Result<Vec<Envelope>, Failure> {
-        let of = |(kind, content): &(&'static str, _)| {
-            let about = (BOOKING_EVENTS, NAME, *kind);
-            Envelope::new(about, change.booking.id, content, context, (&*self.ids, change.at))
+        let decision = Box::new(decision);
+        let question = Question { id, message, context: context.clone(), decision };
+        let wrote = self.writes.call(Write::Decide(question)).await;
+        let Wrote::Decided(decided) = wrote.inspect_err(|error| self.counts.refused(error))? else {
+            return Ok(None);
         };
-        change.news.iter().map(of).collect()
+        if let Some(change) = decided.as_ref().and_then(|decided| decided.change.as_ref()) {
+            self.tell(change);
+        }
+        Ok(decided.map(|decided| *decided))
     }
 
     /// What follows a change that is durable.
     pub(crate) fn tell(&self, change: &Change) {
         self.counts.committed(change);
         if !change.news.is_empty() {
-            self.outbox.wake();
+            self.desk.outbox.wake();
         }
     }
-}
-
-/// Writes what goes with a booking's new state.
-pub(crate) async fn append(
-    tx: &mut db::Tx,
-    change: &Change,
-    envelopes: &[Envelope],
-    outbox: &Outbox,
-) -> Result<(), db::Error> {
-    store::note(tx, &change.booking, &change.transitions).await?;
-    for step in &change.revived {
-        store::unbury(tx, change.booking.id, *step).await?;
-    }
-    for letter in &change.dead_letters {
-        store::bury(tx, letter).await?;
-    }
-    if envelopes.is_empty() { Ok(()) } else { outbox.append(tx, envelopes).await }
 }

@@ -4,6 +4,7 @@
 mod app;
 mod change;
 mod consumers;
+mod desk;
 mod domain;
 mod error;
 mod flights;
@@ -18,8 +19,9 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use db::{Coalescer, CoalescerSettings};
 use kernel::{Clock, Ids};
 use platform::{
     Metrics, Tasks, Unit,
@@ -32,7 +34,7 @@ use wire::{Wire, pb::booking::v1::booking_service_server::BookingServiceServer};
 
 use error::Error;
 
-use crate::{app::App, flights::Flights, metrics::Counts};
+use crate::{app::App, desk::Desk, flights::Flights, metrics::Counts};
 
 /// The service's name.
 pub const NAME: &str = "booking";
@@ -77,6 +79,12 @@ pub struct Config {
     pub retry_limit_seconds: u64,
     /// After how many failures a step is given up.
     pub max_attempts: u32,
+    /// The most writes decided in one transaction.
+    pub max_batch: usize,
+    /// The most writes that may wait.
+    pub max_waiting: usize,
+    /// How many batches may be under way at once.
+    pub lanes: usize,
 }
 
 /// The handles the service works with.
@@ -131,7 +139,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     Ok(unit.task(move |tasks| {
         tasks.register(&metrics);
         platform::housekeeping(db.clone(), app.clock.clone(), &tasks);
-        app.outbox.relay(db, bus.clone(), &metrics, &tasks);
+        app.desk.outbox.relay(db, bus.clone(), &metrics, &tasks);
         let handler = consumers::payment_events(&app);
         bus.consume(NAME, &[PAYMENT_EVENTS], handler, &metrics, &tasks);
         tasks::resume_sagas(app, &tasks);
@@ -175,6 +183,15 @@ impl Config {
         if !(1..=1_000).contains(&self.max_attempts) {
             return refuse("max_attempts", "1 to 1000");
         }
+        if !(1..=10_000).contains(&self.max_batch) {
+            return refuse("max_batch", "1 to 10000");
+        }
+        if !(1..=1_000_000).contains(&self.max_waiting) {
+            return refuse("max_waiting", "1 to 1000000");
+        }
+        if !(1..=64).contains(&self.lanes) {
+            return refuse("lanes", "1 to 64");
+        }
         Ok(())
     }
 }
@@ -182,12 +199,29 @@ impl Config {
 impl App {
     fn new(config: Config, deps: Deps, metrics: &Metrics, tasks: &Tasks) -> Self {
         let Deps { db, clock, ids, bus: _, event, ticket, payment, seal, access } = deps;
+        let desk = Arc::new(Desk {
+            clock: clock.clone(),
+            ids: ids.clone(),
+            outbox: Outbox::new(),
+            lease: Duration::from_secs(config.lease_seconds),
+        });
+        let settings = CoalescerSettings {
+            max_batch: config.max_batch,
+            max_waiting: config.max_waiting,
+            lanes: config.lanes,
+        };
+        let at = desk.clone();
+        let writes = Coalescer::new(db.clone(), settings, move |tx, writes| {
+            let desk = at.clone();
+            Box::pin(async move { desk.decide(tx, writes).await })
+        });
         Self {
             config,
             db,
             clock,
             ids,
-            outbox: Outbox::new(),
+            desk,
+            writes,
             tasks: tasks.clone(),
             event,
             ticket,

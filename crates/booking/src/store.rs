@@ -4,11 +4,13 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use db::{Sql, Tx, Value};
 use kernel::{AccountId, BookingId, Timestamp};
 
 use crate::{
-    change::{DeadLetter, Transition},
+    change::{Change, DeadLetter, Transition},
     domain::{Booking, Input, Status, Step},
 };
 
@@ -22,37 +24,93 @@ macro_rules! columns {
     };
 }
 
-/// Writes a new booking down, unless its account has used its key before.
-pub(crate) async fn insert(tx: &mut Tx, booking: &Booking) -> Result<bool, db::Error> {
-    let inserted = tx
-        .execute(
-            concat!(
-                "insert into bookings (",
-                columns!(),
-                ") values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
-                 $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) \
-                 on conflict (account_id, idempotency_key) do nothing"
-            ),
-            &stored::values(booking),
-        )
-        .await?;
-    Ok(inserted == 1)
+/// Writes new bookings down, each unless its account has used its key before; answers which were
+/// written. A new booking has no offer, no payment and no outcome yet.
+pub(crate) async fn insert_all(
+    tx: &mut Tx,
+    bookings: &[&Booking],
+) -> Result<HashSet<BookingId>, db::Error> {
+    // In the order of keys, so that two transactions never wait for each other's rows crosswise.
+    const INSERT: Sql = Sql::split(
+        "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
+         admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
+         attempts, undo, cancelling, refunds_failed, version) \
+         select id, reference, account_id, idempotency_key, event_id, choice::jsonb, admitted, \
+         status, payment_status, '', expires_at, created_at, due_at, leased, lease, 0, '', false, \
+         0, version from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], \
+         $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::text[], $10::timestamptz[], \
+         $11::timestamptz[], $12::timestamptz[], $13::boolean[], $14::bigint[], $15::bigint[]) \
+         new (id, reference, account_id, idempotency_key, event_id, choice, admitted, status, \
+         payment_status, expires_at, created_at, due_at, leased, lease, version) limit $16) new \
+         order by account_id, idempotency_key \
+         on conflict (account_id, idempotency_key) do nothing returning id",
+        "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
+         admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
+         attempts, undo, cancelling, refunds_failed, version) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14, 0, '', 0, 0, \
+         $15) on conflict (account_id, idempotency_key) do nothing returning id",
+    );
+    let rows = bookings.iter().map(|booking| stored::opening(booking)).collect();
+    tx.query_all(INSERT, rows).await?.iter().map(|row| row.get(0)).collect()
 }
 
-/// Writes a booking's new state, if it still is at `version`; says whether it was.
-pub(crate) async fn save(tx: &mut Tx, booking: &Booking, version: i64) -> Result<bool, db::Error> {
-    let saved = tx
-        .execute(
-            "update bookings set status = $3, payment_status = $4, terms = $5, places = $6, \
-             lines = $7, total_minor = $8, currency = $9, payment_id = $10, client_secret = $11, \
-             reason = $12, refusal = $13, expires_at = $14, confirmed_at = $15, \
-             cancelled_at = $16, due_at = $17, leased = $18, lease = $19, attempts = $20, \
-             undo = $21, cancelling = $22, refunds_failed = $23, version = $24 \
-             where id = $1 and version = $2",
-            &stored::changes(booking, version),
-        )
-        .await?;
-    Ok(saved == 1)
+/// Writes bookings as they are now; their rows are locked.
+pub(crate) async fn save_all(
+    tx: &mut Tx,
+    bookings: impl Iterator<Item = &Booking>,
+) -> Result<(), db::Error> {
+    let rows: Vec<_> = bookings.map(stored::changes).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    tx.execute_many(
+        "update bookings set status = $2, payment_status = $3, terms = $4, places = $5, \
+         lines = $6, total_minor = $7, currency = $8, payment_id = $9, client_secret = $10, \
+         reason = $11, refusal = $12, expires_at = $13, confirmed_at = $14, cancelled_at = $15, \
+         due_at = $16, leased = $17, lease = $18, attempts = $19, undo = $20, cancelling = $21, \
+         refunds_failed = $22, version = $23 where id = $1",
+        &rows,
+    )
+    .await?;
+    Ok(())
+}
+
+/// The versions of those bookings that there are, which nobody else changes before this
+/// transaction ends.
+pub(crate) async fn lock_all(
+    tx: &mut Tx,
+    ids: BTreeSet<BookingId>,
+) -> Result<HashMap<BookingId, i64>, db::Error> {
+    const LOCK: Sql = Sql::split(
+        "select id, version from bookings where id = any($1) order by id for update",
+        "select id, version from bookings where id in (select unhex(value) from json_each($1))",
+    );
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = tx.query(LOCK, &[ids.into_iter().collect::<Vec<_>>().into()]).await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
+
+/// Those bookings that there are.
+pub(crate) async fn load_all(
+    tx: &mut Tx,
+    ids: BTreeSet<BookingId>,
+) -> Result<HashMap<BookingId, Booking>, db::Error> {
+    const LOAD: Sql = Sql::split(
+        concat!("select ", columns!(), " from bookings where id = any($1)"),
+        concat!(
+            "select ",
+            columns!(),
+            " from bookings where id in (select unhex(value) from json_each($1))"
+        ),
+    );
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = tx.query(LOAD, &[ids.into_iter().collect::<Vec<_>>().into()]).await?;
+    let bookings = rows.iter().map(stored::booking);
+    bookings.map(|booking| booking.map(|booking| (booking.id, booking))).collect()
 }
 
 /// The booking.
@@ -60,16 +118,6 @@ pub(crate) async fn load(tx: &mut Tx, id: BookingId) -> Result<Option<Booking>, 
     let row = tx
         .query_opt(concat!("select ", columns!(), " from bookings where id = $1"), &[id.into()])
         .await?;
-    row.map(|row| stored::booking(&row)).transpose()
-}
-
-/// The booking, which nobody else changes before this transaction ends.
-pub(crate) async fn lock(tx: &mut Tx, id: BookingId) -> Result<Option<Booking>, db::Error> {
-    let sql = Sql::split(
-        concat!("select ", columns!(), " from bookings where id = $1 for update"),
-        concat!("select ", columns!(), " from bookings where id = $1"),
-    );
-    let row = tx.query_opt(sql, &[id.into()]).await?;
     row.map(|row| stored::booking(&row)).transpose()
 }
 
@@ -138,18 +186,20 @@ pub(crate) async fn take_due(
     rows.iter().map(stored::booking).collect()
 }
 
-/// Notes the steps that a booking took with this version.
-pub(crate) async fn note(
-    tx: &mut Tx,
-    booking: &Booking,
-    transitions: &[Transition],
-) -> Result<(), db::Error> {
-    if transitions.is_empty() {
-        return Ok(());
-    }
-    let rows: Vec<Vec<Value>> = (0_i64..)
-        .zip(transitions)
-        .map(|(ordinal, step)| {
+/// Notes the steps that changes took, each with the version it leads to.
+pub(crate) async fn note_all(tx: &mut Tx, changes: &[Change]) -> Result<(), db::Error> {
+    const NOTE: Sql = Sql::split(
+        "insert into booking_history \
+         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
+         select * from (select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], \
+         $5::text[], $6::text[], $7::text[], $8::timestamptz[]) step limit $9) step",
+        "insert into booking_history \
+         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    );
+    let mut rows: Vec<Vec<Value>> = Vec::new();
+    for Change { booking, transitions, .. } in changes {
+        rows.extend((0_i64..).zip(transitions).map(|(ordinal, step)| {
             vec![
                 booking.id.into(),
                 booking.version.into(),
@@ -160,15 +210,9 @@ pub(crate) async fn note(
                 step.reason.as_str().into(),
                 step.at.into(),
             ]
-        })
-        .collect();
-    tx.execute_many(
-        "insert into booking_history \
-         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-        &rows,
-    )
-    .await?;
+        }));
+    }
+    tx.execute_all(NOTE, rows).await?;
     Ok(())
 }
 

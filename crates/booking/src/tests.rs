@@ -1,6 +1,7 @@
 //! Whole sagas, on both engines, against services that can be made to fail, hang and lose their
 //! answers.
 
+mod batches;
 mod crashes;
 mod events;
 mod http;

@@ -9,11 +9,10 @@ use wire::Context;
 
 use crate::{
     Error,
-    app::{App, append},
+    app::App,
     change::Change,
     domain::{Booking, Cursor, State, Status},
     saga::{self, Driven},
-    store,
 };
 
 /// What a buyer wants.
@@ -81,14 +80,13 @@ pub(crate) async fn open_booking(
     };
     let _flight = app.flights.take_off(booking.id);
     let change = Change::opening(booking, app.lease_until(now))?;
-    match write_down(app, context, change).await? {
-        Intent::New(booking) => opened(Box::pin(saga::drive(app, context, *booking)).await?),
-        Intent::Known { asked, found } => {
-            if (asked.event_id, &asked.choice) != (found.event_id, &found.choice) {
-                return Err(Error::KeyReused);
-            }
-            repeated(app, context, found).await
+    let asked = change.booking.clone();
+    match app.open(context, change).await? {
+        None => opened(Box::pin(saga::drive(app, context, asked)).await?),
+        Some(found) if (found.event_id, &found.choice) != (asked.event_id, &asked.choice) => {
+            Err(Error::KeyReused)
         }
+        Some(found) => repeated(app, context, found).await,
     }
 }
 
@@ -134,52 +132,11 @@ fn is_admitted(app: &App, account: AccountId, command: &OpenBooking) -> bool {
     opened.is_ok_and(|(content, _)| content == format!("{}/{account}", command.event_id))
 }
 
-enum Intent {
-    /// Written down, and leased to us.
-    New(Box<Booking>),
-    /// The key opened this one before.
-    Known { asked: Box<Booking>, found: Box<Booking> },
-}
-
-/// Writes the booking down, if its key is new.
-async fn write_down(app: &App, context: &Context, change: Change) -> Result<Intent, Error> {
-    let envelopes = app.envelopes(context, &change)?;
-    let shared = Arc::new((change, envelopes, app.outbox.clone()));
-    let result = {
-        let shared = shared.clone();
-        app.db.write(move |tx| {
-            let shared = shared.clone();
-            Box::pin(async move {
-                let (change, envelopes, outbox) = &*shared;
-                let booking = &change.booking;
-                if store::insert(tx, booking).await? {
-                    append(tx, change, envelopes, outbox).await?;
-                    return Ok(None);
-                }
-                let found = store::by_key(tx, booking.account_id, &booking.key).await?;
-                found.map(Some).ok_or(Error::NotFound)
-            })
-        })
-    }
-    .await?;
-    let change = &shared.0;
-    if let Some(found) = result {
-        let asked = Box::new(change.booking.clone());
-        return Ok(Intent::Known { asked, found: Box::new(found) });
-    }
-    app.tell(change);
-    Ok(Intent::New(Box::new(change.booking.clone())))
-}
-
 /// The answer to a repeated request: once the first is over, here or in another process, or by
 /// going on where it stopped.
-async fn repeated(
-    app: &Arc<App>,
-    context: &Context,
-    found: Box<Booking>,
-) -> Result<Booking, Error> {
+async fn repeated(app: &Arc<App>, context: &Context, found: Booking) -> Result<Booking, Error> {
     if !found.is_opening() {
-        return answer(*found);
+        return answer(found);
     }
     let id = found.id;
     let limit = Duration::from_secs(app.config.wait_seconds);

@@ -69,9 +69,9 @@ const CODES: [(Code, &str); 10] = [
     (Code::Internal, "internal"),
 ];
 
-/// All columns' values, in the order of `columns!`.
-pub(super) fn values(booking: &Booking) -> Vec<Value> {
-    let mut values = vec![
+/// What is written of a new booking. Somebody has to go on with it, if need be at once.
+pub(super) fn opening(booking: &Booking) -> Vec<Value> {
+    vec![
         booking.id.into(),
         booking.reference.as_str().into(),
         booking.account_id.into(),
@@ -79,19 +79,20 @@ pub(super) fn values(booking: &Booking) -> Vec<Value> {
         booking.event_id.into(),
         json(&stored_choice(&booking.choice)),
         booking.admitted.into(),
-    ];
-    let mut changing = changing(booking);
-    // created_at stands between expires_at and confirmed_at, and never changes.
-    let rest = changing.split_off(12);
-    values.append(&mut changing);
-    values.push(booking.created_at.into());
-    values.extend(rest);
-    values
+        booking.state.status.as_str().into(),
+        booking.state.payment.as_str().into(),
+        booking.expires_at.into(),
+        booking.created_at.into(),
+        booking.cursor.due_at.unwrap_or(booking.created_at).into(),
+        booking.cursor.leased.into(),
+        booking.cursor.lease.into(),
+        booking.version.into(),
+    ]
 }
 
-/// The parameters of an update: id, the version it is made against, then what may change.
-pub(super) fn changes(booking: &Booking, version: i64) -> Vec<Value> {
-    let mut values = vec![booking.id.into(), version.into()];
+/// The parameters of an update: the id, then what may change.
+pub(super) fn changes(booking: &Booking) -> Vec<Value> {
+    let mut values = vec![booking.id.into()];
     values.append(&mut changing(booking));
     values
 }

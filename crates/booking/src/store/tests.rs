@@ -93,6 +93,13 @@ fn full(ids: &SeededIds, account_id: AccountId, key: &str) -> Booking {
     }
 }
 
+/// Writes bookings down as they are.
+async fn put(tx: &mut Tx, bookings: &[Booking]) -> Result<(), db::Error> {
+    let all: Vec<_> = bookings.iter().collect();
+    assert_eq!(insert_all(tx, &all).await?.len(), bookings.len());
+    save_all(tx, bookings.iter()).await
+}
+
 #[tokio::test]
 async fn a_booking_is_read_as_it_was_written() {
     for db in databases().await {
@@ -113,16 +120,20 @@ async fn a_booking_is_read_as_it_was_written() {
             let (first, twin) = (first.clone(), twin.clone());
             let (saved, other) = (saved.clone(), other.clone());
             Box::pin(async move {
-                assert!(insert(tx, &first).await?);
-                assert!(!insert(tx, &twin).await?, "the key is known");
-                assert!(insert(tx, &other).await?);
+                let new = insert_all(tx, &[&first, &twin, &other]).await?;
+                assert_eq!(new, HashSet::from([first.id, other.id]), "the twin's key is known");
+                assert!(insert_all(tx, &[&twin]).await?.is_empty());
+                save_all(tx, [&first, &other].into_iter()).await?;
                 assert_eq!(load(tx, first.id).await?.as_ref(), Some(&first));
                 assert_eq!(by_key(tx, account, "k").await?.as_ref(), Some(&first));
-                assert_eq!(lock(tx, other.id).await?.as_ref(), Some(&other));
+                let ids = BTreeSet::from([first.id, twin.id, other.id]);
+                let versions = HashMap::from([(first.id, 1), (other.id, 1)]);
+                assert_eq!(lock_all(tx, ids.clone()).await?, versions);
+                let loaded = load_all(tx, ids).await?;
+                assert_eq!(loaded.get(&other.id), Some(&other));
+                assert_eq!(loaded.len(), 2);
                 assert_eq!(by_key(tx, account, "k3").await?, None);
-                assert!(!save(tx, &saved, 7).await?, "another version");
-                assert_eq!(load(tx, first.id).await?.as_ref(), Some(&first));
-                assert!(save(tx, &saved, 1).await?);
+                save_all(tx, std::iter::once(&saved)).await?;
                 assert_eq!(load(tx, first.id).await?.as_ref(), Some(&saved));
                 assert_eq!(load(tx, twin.id).await?, None);
                 Ok::<_, db::Error>(())
@@ -149,9 +160,7 @@ async fn due_bookings_are_taken_once_the_most_overdue_first() {
                 })
                 .collect();
             Box::pin(async move {
-                for booking in &all {
-                    assert!(insert(tx, booking).await?);
-                }
+                put(tx, &all).await?;
                 let until = Timestamp::from_seconds(1_800_000_060);
                 let mut taken = take_due(tx, NOW, until, 2).await?;
                 taken.sort_by_key(|booking| booking.key.clone());
@@ -180,9 +189,7 @@ async fn history_lists_and_dead_letters_keep_their_order() {
         let check = db.db.write(move |tx| {
             let mut all = all.clone();
             Box::pin(async move {
-                for booking in &all {
-                    assert!(insert(tx, booking).await?);
-                }
+                put(tx, &all).await?;
                 all.sort_by_key(|booking| std::cmp::Reverse(booking.id));
                 assert_eq!(list(tx, account, None, 2).await?, all[..2]);
                 assert_eq!(list(tx, account, Some(all[1].id), 2).await?, all[2..]);
@@ -198,8 +205,12 @@ async fn history_lists_and_dead_letters_keep_their_order() {
                     step(Input::ReserveSeats, Status::Reserving),
                     step(Input::Cancel, Status::Cancelled),
                 ];
-                note(tx, &all[0], &[]).await?;
-                note(tx, &all[0], &steps).await?;
+                let change = |booking: &Booking, steps: &[Transition]| {
+                    let mut change = Change::of(booking.clone(), NOW);
+                    change.transitions = steps.to_vec();
+                    change
+                };
+                note_all(tx, &[change(&all[1], &[]), change(&all[0], &steps)]).await?;
                 assert_eq!(history(tx, all[0].id).await?, steps);
                 assert!(history(tx, all[1].id).await?.is_empty());
 

@@ -1,0 +1,259 @@
+//! Where all writes of bookings come together: those that meet are decided and committed in one
+//! transaction, each as if it were alone. A batch locks its bookings in the order of their ids,
+//! looks at each as it is by then, and writes each once.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use db::Tx;
+use kernel::{BookingId, Clock, Failure, Ids, MessageId, Timestamp};
+use platform::{
+    bus::{BOOKING_EVENTS, Envelope},
+    inbox,
+    outbox::Outbox,
+};
+use wire::Context;
+
+use crate::{Error, NAME, change::Change, domain::Booking, store};
+
+/// What a decision makes of a booking; whether it changed anything.
+pub(crate) type Decision = Box<dyn Fn(&mut Change) -> Result<bool, Error> + Send + Sync>;
+
+/// A write that waits for its batch.
+pub(crate) enum Write {
+    /// A new booking, unless its account has used its key before.
+    Open(Arc<Prepared>),
+    /// A change by who holds the booking's lease, unless somebody was faster.
+    Save(Arc<Prepared>),
+    /// A decision by anybody, on the booking as it is by then.
+    Decide(Question),
+}
+
+/// A change, and what it tells others.
+pub(crate) struct Prepared {
+    pub(crate) change: Change,
+    pub(crate) envelopes: Vec<Envelope>,
+}
+
+/// A decision to be made.
+pub(crate) struct Question {
+    pub(crate) id: BookingId,
+    /// What it came by; it is made once.
+    pub(crate) message: Option<MessageId>,
+    pub(crate) context: Context,
+    pub(crate) decision: Decision,
+}
+
+/// What became of a write.
+pub(crate) enum Wrote {
+    /// It is durable.
+    Done,
+    /// Nothing, as there is this booking: of the same key, or changed by somebody else.
+    Instead(Box<Booking>),
+    /// The decision was made; nothing if it was made before.
+    Decided(Option<Box<Decided>>),
+}
+
+/// What became of a decision.
+pub(crate) struct Decided {
+    /// The booking as it is now.
+    pub(crate) booking: Booking,
+    /// Whether the decider got the lease, and has to drive the booking on.
+    pub(crate) mine: bool,
+    /// What it changed, if anything.
+    pub(crate) change: Option<Change>,
+}
+
+/// What a batch needs.
+pub(crate) struct Desk {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) outbox: Outbox,
+    /// How long a booking is leased to who works on it.
+    pub(crate) lease: Duration,
+}
+
+impl Desk {
+    /// Until when a lease taken at `now` lasts.
+    pub(crate) fn lease_until(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.lease)
+    }
+
+    /// A change with what it tells others, ready for the outbox.
+    pub(crate) fn prepare(&self, context: &Context, change: Change) -> Result<Prepared, Failure> {
+        let envelopes = self.envelopes(context, &change)?;
+        Ok(Prepared { change, envelopes })
+    }
+
+    fn envelopes(&self, context: &Context, change: &Change) -> Result<Vec<Envelope>, Failure> {
+        let of = |(kind, content): &(&'static str, _)| {
+            let about = (BOOKING_EVENTS, NAME, *kind);
+            Envelope::new(about, change.booking.id, content, context, (&*self.ids, change.at))
+        };
+        change.news.iter().map(of).collect()
+    }
+
+    /// Decides all of `writes`, first come first served.
+    ///
+    /// # Errors
+    /// If the database fails; also what a decision that came by a message was refused with, as then
+    /// the message is not to be remembered, and whoever came with it has to be decided alone.
+    pub(crate) async fn decide(
+        &self,
+        tx: &mut Tx,
+        writes: &[Write],
+    ) -> Result<Vec<Result<Wrote, Error>>, Error> {
+        let mut batch = Batch::read(tx, self, writes).await?;
+        let mut answers = Vec::with_capacity(writes.len());
+        for write in writes {
+            answers.push(match write {
+                Write::Open(prepared) => batch.open(tx, prepared).await?,
+                Write::Save(prepared) => batch.save(prepared),
+                Write::Decide(question) => match batch.answer(question) {
+                    Err(error) if question.message.is_some() => return Err(error),
+                    answer => answer,
+                },
+            });
+        }
+        batch.write(tx).await?;
+        Ok(answers)
+    }
+}
+
+/// The bookings of a batch, and what is to be written.
+struct Batch<'a> {
+    desk: &'a Desk,
+    inserted: HashSet<BookingId>,
+    /// Messages that came for the first time and were not answered yet.
+    fresh: HashSet<MessageId>,
+    versions: HashMap<BookingId, i64>,
+    /// As they are by now, as far as they are known.
+    bookings: HashMap<BookingId, Booking>,
+    changed: BTreeSet<BookingId>,
+    changes: Vec<Change>,
+    envelopes: Vec<Envelope>,
+}
+
+impl<'a> Batch<'a> {
+    /// Inserts what is new, notes the messages, locks what is there.
+    async fn read(tx: &mut Tx, desk: &'a Desk, writes: &[Write]) -> Result<Self, Error> {
+        let (mut new, mut messages, mut ids) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut wanted = BTreeSet::new();
+        for write in writes {
+            match write {
+                Write::Open(prepared) => new.push(&prepared.change.booking),
+                Write::Save(prepared) => {
+                    ids.insert(prepared.change.booking.id);
+                }
+                Write::Decide(question) => {
+                    ids.insert(question.id);
+                    wanted.insert(question.id);
+                    messages.extend(question.message);
+                }
+            }
+        }
+        let inserted = store::insert_all(tx, &new).await?;
+        let first = inbox::first_times(tx, NAME, &messages).await?;
+        let fresh = messages.into_iter().zip(first).filter(|its| its.1).map(|its| its.0).collect();
+        let versions = store::lock_all(tx, ids).await?;
+        wanted.extend(writes.iter().filter_map(|write| match write {
+            Write::Save(prepared) => {
+                let (id, against) = (prepared.change.booking.id, prepared.change.against);
+                (versions.get(&id) != Some(&against)).then_some(id)
+            }
+            _ => None,
+        }));
+        let bookings = store::load_all(tx, wanted).await?;
+        Ok(Self {
+            desk,
+            inserted,
+            fresh,
+            versions,
+            bookings,
+            changed: BTreeSet::new(),
+            changes: Vec::new(),
+            envelopes: Vec::new(),
+        })
+    }
+
+    async fn open(
+        &mut self,
+        tx: &mut Tx,
+        prepared: &Prepared,
+    ) -> Result<Result<Wrote, Error>, Error> {
+        let booking = &prepared.change.booking;
+        if self.inserted.contains(&booking.id) {
+            self.changes.push(prepared.change.clone());
+            self.envelopes.extend(prepared.envelopes.iter().cloned());
+            return Ok(Ok(Wrote::Done));
+        }
+        let found = store::by_key(tx, booking.account_id, &booking.key).await?;
+        Ok(found.map(|found| Wrote::Instead(Box::new(found))).ok_or(Error::NotFound))
+    }
+
+    fn save(&mut self, prepared: &Prepared) -> Result<Wrote, Error> {
+        let Prepared { change, envelopes } = prepared;
+        let id = change.booking.id;
+        let now = self.bookings.get(&id);
+        let version = now.map(|now| now.version).or_else(|| self.versions.get(&id).copied());
+        if version == Some(change.against) {
+            self.changes.push(change.clone());
+            self.envelopes.extend(envelopes.iter().cloned());
+            self.becomes(change.booking.clone());
+            return Ok(Wrote::Done);
+        }
+        now.map(|now| Wrote::Instead(Box::new(now.clone()))).ok_or(Error::NotFound)
+    }
+
+    fn answer(&mut self, question: &Question) -> Result<Wrote, Error> {
+        if question.message.is_some_and(|message| !self.fresh.remove(&message)) {
+            return Ok(Wrote::Decided(None));
+        }
+        let now = self.desk.clock.now();
+        let found = self.bookings.get(&question.id).ok_or(Error::NotFound)?;
+        let leased = found.is_leased(now);
+        let mut change = Change::of(found.clone(), now);
+        if !(question.decision)(&mut change)? {
+            let booking = found.clone();
+            return Ok(Wrote::Decided(Some(Box::new(Decided {
+                booking,
+                mine: false,
+                change: None,
+            }))));
+        }
+        if !leased {
+            change.lease(self.desk.lease_until(now));
+        }
+        self.envelopes.extend(self.desk.envelopes(&question.context, &change)?);
+        self.changes.push(change.clone());
+        self.becomes(change.booking.clone());
+        let mine = !leased && change.booking.cursor.leased;
+        let booking = change.booking.clone();
+        Ok(Wrote::Decided(Some(Box::new(Decided { booking, mine, change: Some(change) }))))
+    }
+
+    fn becomes(&mut self, booking: Booking) {
+        self.changed.insert(booking.id);
+        self.bookings.insert(booking.id, booking);
+    }
+
+    /// Writes each changed booking as it is in the end, and all that its changes tell.
+    async fn write(self, tx: &mut Tx) -> Result<(), Error> {
+        let changed = self.changed.iter().filter_map(|id| self.bookings.get(id));
+        store::save_all(tx, changed).await?;
+        store::note_all(tx, &self.changes).await?;
+        for change in &self.changes {
+            for step in &change.revived {
+                store::unbury(tx, change.booking.id, *step).await?;
+            }
+            for letter in &change.dead_letters {
+                store::bury(tx, letter).await?;
+            }
+        }
+        self.desk.outbox.append(tx, &self.envelopes).await?;
+        Ok(())
+    }
+}
