@@ -2,14 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use db::Db;
-use kernel::{Caller, Clock, Code, Failure, Ids, PaymentId, Secret, Timestamp};
-use platform::{Tasks, outbox::Outbox, tokens::Verifier};
+use db::{Coalescer, Db};
+use kernel::{Caller, Clock, Code, Failure, PaymentId, Secret, Timestamp};
+use platform::{Tasks, tokens::Verifier};
 use tracing::error;
 
 use crate::{
-    domain::Payment,
+    domain::{Change, Payment},
+    ledger::Desk,
     metrics::Metrics,
+    ops::{Decided, Request},
     store::Entry,
     stripe::{self, Called, Exchange, Stripe},
 };
@@ -17,15 +19,15 @@ use crate::{
 /// What verbs work with.
 pub(crate) struct App {
     pub(crate) db: Db,
-    pub(crate) outbox: Outbox,
+    pub(crate) desk: Desk,
+    /// Decides what happens to payments, together where it comes together.
+    pub(crate) writes: Coalescer<Request, Decided, Failure>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) ids: Arc<dyn Ids>,
     pub(crate) tasks: Tasks,
     pub(crate) access: Verifier,
     pub(crate) stripe: Stripe,
     pub(crate) webhook_secret: Secret<String>,
     pub(crate) metrics: Metrics,
-    pub(crate) patience: Patience,
     /// How long the logs of what was said with the provider are kept.
     pub(crate) keep_log: Duration,
 }
@@ -52,10 +54,28 @@ impl App {
         self.clock.now()
     }
 
+    /// Has `request` decided together with those that it meets.
+    ///
+    /// # Errors
+    /// What was decided, or why it could not be written.
+    pub(crate) async fn write(&self, request: Request) -> Result<Decided, Failure> {
+        let decided = self.writes.call(request).await?;
+        self.announce(decided.change.as_ref());
+        Ok(decided)
+    }
+
+    /// What follows once a change is durable.
+    pub(crate) fn announce(&self, change: Option<&Change>) {
+        if let Some(change) = change {
+            self.metrics.transition(change.to);
+            self.desk.outbox.wake();
+        }
+    }
+
     /// Whether a lease taken at `taken_at` may not outlast a call any more: what it is for is left
     /// to whoever takes it next.
     pub(crate) fn is_late(&self, taken_at: Timestamp) -> bool {
-        self.now() > taken_at.plus(self.patience.lease / 2)
+        self.now() > taken_at.plus(self.desk.patience.lease / 2)
     }
 
     /// A call's result, and its entry for the transaction log.
@@ -72,7 +92,7 @@ impl App {
             error!(operation, %response, %payment, "provider call needs an operator");
         }
         let at = self.now();
-        let id = self.ids.uuid(at);
+        let id = self.desk.ids.uuid(at);
         let correlation_id = correlation_id.to_owned();
         (result, Entry { id, payment, exchange, correlation_id, at })
     }

@@ -5,6 +5,7 @@ mod domain;
 mod events;
 mod grpc;
 mod http;
+mod ledger;
 mod metrics;
 mod ops;
 mod store;
@@ -15,7 +16,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
-use db::{Db, Migration, Migrations};
+use db::{Coalescer, CoalescerSettings, Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
 use platform::{Metrics, Tasks, Unit, bus::Bus, outbox::Outbox, tokens::Verifier};
 use serde::{Deserialize, Deserializer};
@@ -25,6 +26,7 @@ use wire::pb::payment::v1::payment_service_server::PaymentServiceServer;
 use crate::{
     app::{App, Patience},
     grpc::Grpc,
+    ledger::Desk,
     stripe::Stripe,
 };
 
@@ -92,6 +94,12 @@ pub struct Config {
     pub due_batch: u32,
     /// How long the logs of what was said with the provider are kept, in days.
     pub keep_log_days: u32,
+    /// How many requests about payments are decided in one transaction, at most.
+    pub max_batch: usize,
+    /// How many of them may wait; more are refused.
+    pub max_waiting: usize,
+    /// How many such transactions may be under way at once.
+    pub lanes: usize,
 }
 
 /// What the service works with.
@@ -164,11 +172,28 @@ fn app(
     (metrics, tasks, outbox): (&Metrics, &Tasks, &Outbox),
 ) -> Result<App, BuildError> {
     config.check()?;
+    let patience = Patience {
+        lease: Duration::from_secs(config.lease_seconds),
+        first: Duration::from_secs(config.reconcile_after_seconds),
+        longest: Duration::from_secs(config.reconcile_at_most_seconds),
+        batch: i64::from(config.due_batch),
+    };
+    let desk = Desk { ids, outbox: outbox.clone(), patience };
+    let settings = CoalescerSettings {
+        max_batch: config.max_batch,
+        max_waiting: config.max_waiting,
+        lanes: config.lanes,
+    };
+    let at = desk.clone();
+    let writes = Coalescer::new(db.clone(), settings, move |tx, requests| {
+        let desk = at.clone();
+        Box::pin(async move { ops::decide(tx, &desk, requests).await })
+    });
     Ok(App {
         db,
-        outbox: outbox.clone(),
+        desk,
+        writes,
         clock,
-        ids,
         tasks: tasks.clone(),
         access,
         stripe: Stripe::new(stripe::Settings {
@@ -178,12 +203,6 @@ fn app(
         })?,
         webhook_secret: config.stripe_webhook_secret,
         metrics: metrics::Metrics::new(metrics),
-        patience: Patience {
-            lease: Duration::from_secs(config.lease_seconds),
-            first: Duration::from_secs(config.reconcile_after_seconds),
-            longest: Duration::from_secs(config.reconcile_at_most_seconds),
-            batch: i64::from(config.due_batch),
-        },
         keep_log: Duration::from_secs(u64::from(config.keep_log_days) * 24 * 3_600),
     })
 }
@@ -217,6 +236,9 @@ impl Config {
             ("reconcile_at_most_seconds", self.reconcile_at_most_seconds),
             ("due_period_ms", self.due_period_ms),
             ("due_batch", u64::from(self.due_batch)),
+            ("max_batch", self.max_batch as u64),
+            ("max_waiting", self.max_waiting as u64),
+            ("lanes", self.lanes as u64),
         ];
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => wrong(key, "must be at least 1"),

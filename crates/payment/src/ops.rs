@@ -1,6 +1,7 @@
-//! The verbs, one file each; and what several of them share: taking in how the provider's objects
-//! stand.
+//! The verbs, one file each; and what several of them share: deciding together what comes together,
+//! and taking in how the provider's objects stand.
 
+mod batch;
 mod cancel_payment;
 mod capture_payment;
 mod create_intent;
@@ -13,6 +14,9 @@ mod reconcile;
 mod refund_payment;
 mod settle_refund;
 
+pub(crate) use batch::{Decided, Request, decide};
+#[cfg(test)]
+pub(crate) use batch::{Heard, News, Told};
 pub(crate) use cancel_payment::cancel_payment;
 pub(crate) use capture_payment::capture_payment;
 pub(crate) use create_intent::{CreateIntent, create_intent};

@@ -1,14 +1,20 @@
-//! SQL of payments, and their history. One function is one promise.
+//! SQL of payments, and their history. One function is one promise; statements over many rows are
+//! of the form that `db::Tx::execute_all` explains.
 
 mod log;
 mod refunds;
 
-use db::{Error, Row, Sql, Tx, Value};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use db::{Error, Row, Sql, Tx};
 use kernel::{AccountId, BookingId, Money, PaymentId, Secret, Timestamp};
 
-use crate::domain::{Decline, Payment};
+use crate::domain::{Decline, Payment, State};
 
-pub(crate) use log::{Entry, insert_entry, insert_event, prune_entries, prune_events};
+pub(crate) use log::{Entry, Noted, insert_entries, insert_events, prune_entries, prune_events};
 pub(crate) use refunds::{
     insert_refund, put_off_refund, refund, refund_by_reference, reserve_refund, take_due_refunds,
     update_refund,
@@ -23,122 +29,221 @@ macro_rules! columns {
     };
 }
 
-/// Writes a new payment; `false` if its booking has one already.
+/// A payment's new version.
+pub(crate) struct Revision {
+    pub(crate) payment: Payment,
+    /// The version that was locked.
+    pub(crate) read: i64,
+    /// When to look at it next; never, once nothing is left to do.
+    pub(crate) due: Option<Timestamp>,
+}
+
+/// How a payment came to a version: 0 is its making.
+pub(crate) struct Transition {
+    pub(crate) payment: PaymentId,
+    pub(crate) number: i64,
+    pub(crate) from: &'static str,
+    pub(crate) to: State,
+    pub(crate) cause: String,
+    pub(crate) at: Timestamp,
+}
+
+/// Writes new payments, to be looked at after `lease`, and returns which were written; the others'
+/// bookings have one already. `payments` are sorted by booking.
 pub(crate) async fn insert(
     tx: &mut Tx,
-    payment: &Payment,
-    due_at: Timestamp,
-) -> Result<bool, Error> {
-    let sql = "insert into payments (payment_id, booking_id, booking_reference, account_id,
-        amount_minor, currency, state, correlation_id, due_at, created_at, updated_at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-        on conflict (booking_id) do nothing";
-    let params = [
-        payment.id.into(),
-        payment.booking.into(),
-        (&payment.booking_reference).into(),
-        payment.account.into(),
-        payment.amount.minor.into(),
-        payment.amount.currency.as_str().into(),
-        payment.state.as_str().into(),
-        (&payment.correlation_id).into(),
-        due_at.into(),
-        payment.created_at.into(),
-    ];
-    Ok(tx.execute(sql, &params).await? == 1)
-}
-
-pub(crate) async fn payment(tx: &mut Tx, id: PaymentId) -> Result<Option<Payment>, Error> {
-    let sql = concat!("select ", columns!(), " from payments where payment_id = $1");
-    tx.query_opt(sql, &[id.into()]).await?.as_ref().map(read).transpose()
-}
-
-pub(crate) async fn of_booking(tx: &mut Tx, booking: BookingId) -> Result<Option<Payment>, Error> {
-    let sql = concat!("select ", columns!(), " from payments where booking_id = $1");
-    tx.query_opt(sql, &[booking.into()]).await?.as_ref().map(read).transpose()
-}
-
-/// The payment, nobody else's to change until this transaction ends.
-pub(crate) async fn lock(tx: &mut Tx, id: PaymentId) -> Result<Option<Payment>, Error> {
-    let sql = Sql::split(
-        concat!("select ", columns!(), " from payments where payment_id = $1 for update"),
-        concat!("select ", columns!(), " from payments where payment_id = $1"),
-    );
-    tx.query_opt(sql, &[id.into()]).await?.as_ref().map(read).transpose()
-}
-
-/// As [`lock`], by the provider's id of the intent.
-pub(crate) async fn lock_by_reference(
-    tx: &mut Tx,
-    reference: &str,
-) -> Result<Option<Payment>, Error> {
-    let sql = Sql::split(
-        concat!("select ", columns!(), " from payments where provider_reference = $1 for update"),
-        concat!("select ", columns!(), " from payments where provider_reference = $1"),
-    );
-    tx.query_opt(sql, &[reference.into()]).await?.as_ref().map(read).transpose()
-}
-
-/// Writes all that may change of a payment that was locked at version `read`, and when to look at
-/// it next.
-pub(crate) async fn update(
-    tx: &mut Tx,
-    payment: &Payment,
-    read: i64,
-    due_at: Option<Timestamp>,
-) -> Result<(), Error> {
-    let sql = "update payments set state = $3, captured_minor = $4, refunded_minor = $5,
-        pending_refund_minor = $6, provider_reference = $7, client_secret = $8,
-        decline_code = $9, decline_reference = $10, provider_event_s = $11, due_at = $12,
-        attempts = 0, updated_at = $13, version = $14
-        where payment_id = $1 and version = $2";
-    let (code, reference) = match &payment.decline {
-        Some(decline) => ((&decline.code).into(), (&decline.reference).into()),
-        None => (Value::Null, Value::Null),
+    payments: &[Payment],
+    lease: Duration,
+) -> Result<HashSet<PaymentId>, Error> {
+    let row = |payment: &Payment| {
+        vec![
+            payment.id.into(),
+            payment.booking.into(),
+            (&payment.booking_reference).into(),
+            payment.account.into(),
+            payment.amount.minor.into(),
+            payment.amount.currency.as_str().into(),
+            payment.state.as_str().into(),
+            (&payment.correlation_id).into(),
+            payment.created_at.plus(lease).into(),
+            payment.created_at.into(),
+        ]
     };
-    let params = [
-        payment.id.into(),
-        read.into(),
-        payment.state.as_str().into(),
-        payment.captured_minor.into(),
-        payment.refunded_minor.into(),
-        payment.pending_refund_minor.into(),
-        payment.provider_reference.as_ref().into(),
-        payment.client_secret.as_ref().map(Secret::expose).into(),
-        code,
-        reference,
-        payment.provider_event_s.into(),
-        due_at.into(),
-        payment.updated_at.into(),
-        payment.version.into(),
-    ];
-    match tx.execute(sql, &params).await? {
-        1 => Ok(()),
-        _ => Err(Error::Conflict),
-    }
+    let rows = tx.query_all(INSERT, payments.iter().map(row).collect()).await?;
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
-/// Notes in the payment's history how it came to its version.
-pub(crate) async fn insert_transition(
+const INSERT: Sql = Sql::split(
+    "insert into payments (payment_id, booking_id, booking_reference, account_id, amount_minor,
+       currency, state, correlation_id, due_at, created_at, updated_at)
+     select payment_id, booking_id, booking_reference, account_id, amount_minor, currency, state,
+       correlation_id, due_at, created_at, created_at
+     from (select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[],
+             $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[])
+             w (payment_id, booking_id, booking_reference, account_id, amount_minor, currency,
+                state, correlation_id, due_at, created_at) limit $11) w
+     on conflict (booking_id) do nothing
+     returning payment_id",
+    "insert into payments (payment_id, booking_id, booking_reference, account_id, amount_minor,
+       currency, state, correlation_id, due_at, created_at, updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+     on conflict (booking_id) do nothing
+     returning payment_id",
+);
+
+/// Payments by their ids.
+pub(crate) async fn payments(
     tx: &mut Tx,
-    payment: &Payment,
-    from: &str,
-    cause: &str,
+    ids: impl Iterator<Item = PaymentId>,
+) -> Result<Vec<Payment>, Error> {
+    let rows = tx.query_all(FIND, ids.map(|id| vec![id.into()]).collect()).await?;
+    rows.iter().map(read).collect()
+}
+
+const FIND: Sql = Sql::split(
+    concat!(
+        "select ",
+        columns!(),
+        " from (select * from unnest($1::uuid[]) w (wanted) limit $2) w
+        join payments on payment_id = wanted"
+    ),
+    concat!("select ", columns!(), " from payments where payment_id = $1"),
+);
+
+/// The payments of bookings.
+pub(crate) async fn of_bookings(
+    tx: &mut Tx,
+    bookings: impl Iterator<Item = BookingId>,
+) -> Result<Vec<Payment>, Error> {
+    let rows = tx.query_all(OF_BOOKINGS, bookings.map(|id| vec![id.into()]).collect()).await?;
+    rows.iter().map(read).collect()
+}
+
+const OF_BOOKINGS: Sql = Sql::split(
+    concat!(
+        "select ",
+        columns!(),
+        " from (select * from unnest($1::uuid[]) w (wanted) limit $2) w
+        join payments on booking_id = wanted"
+    ),
+    concat!("select ", columns!(), " from payments where booking_id = $1"),
+);
+
+/// Whose the provider's intents are.
+pub(crate) async fn by_references(
+    tx: &mut Tx,
+    references: impl Iterator<Item = &str>,
+) -> Result<HashMap<String, PaymentId>, Error> {
+    let rows = references.map(|reference| vec![reference.into()]);
+    let rows = tx.query_all(BY_REFERENCES, rows.collect()).await?;
+    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+}
+
+const BY_REFERENCES: Sql = Sql::split(
+    "select provider_reference, payment_id
+     from (select * from unnest($1::text[]) w (wanted) limit $2) w
+     join payments on provider_reference = wanted",
+    "select provider_reference, payment_id from payments where provider_reference = $1",
+);
+
+/// Payments by their ids, nobody else's to change until this transaction ends.
+pub(crate) async fn lock(tx: &mut Tx, mut ids: Vec<PaymentId>) -> Result<Vec<Payment>, Error> {
+    ids.sort_unstable();
+    ids.dedup();
+    let rows = tx.query_all(LOCK, ids.into_iter().map(|id| vec![id.into()]).collect()).await?;
+    rows.iter().map(read).collect()
+}
+
+const LOCK: Sql = Sql::split(
+    concat!(
+        "select ",
+        columns!(),
+        " from (select * from unnest($1::uuid[]) w (wanted) limit $2) w
+        join payments on payment_id = wanted
+        order by payment_id for update of payments"
+    ),
+    FIND.sqlite,
+);
+
+/// Writes all that may change of payments that were locked.
+pub(crate) async fn update(tx: &mut Tx, revisions: &[Revision]) -> Result<(), Error> {
+    let row = |Revision { payment, read, due }: &Revision| {
+        let decline = payment.decline.as_ref();
+        let text = |text: Option<&String>| text.map_or("", String::as_str).into();
+        vec![
+            payment.id.into(),
+            (*read).into(),
+            payment.state.as_str().into(),
+            payment.captured_minor.into(),
+            payment.refunded_minor.into(),
+            payment.pending_refund_minor.into(),
+            text(payment.provider_reference.as_ref()),
+            text(payment.client_secret.as_ref().map(Secret::expose)),
+            decline.is_some().into(),
+            text(decline.map(|decline| &decline.code)),
+            text(decline.map(|decline| &decline.reference)),
+            payment.provider_event_s.into(),
+            due.unwrap_or(Timestamp::EPOCH).into(),
+            payment.attempts.into(),
+            payment.updated_at.into(),
+            payment.version.into(),
+        ]
+    };
+    let changed = tx.execute_all(UPDATE, revisions.iter().map(row).collect()).await?;
+    if changed == revisions.len() as u64 { Ok(()) } else { Err(Error::Conflict) }
+}
+
+/// A reference or secret that is empty, and a time at the epoch, stand for none.
+const UPDATE: Sql = Sql::split(
+    "update payments p set state = w.state, captured_minor = w.captured_minor,
+       refunded_minor = w.refunded_minor, pending_refund_minor = w.pending_refund_minor,
+       provider_reference = nullif(w.provider_reference, ''),
+       client_secret = nullif(w.client_secret, ''),
+       decline_code = case when w.declined then w.decline_code end,
+       decline_reference = case when w.declined then w.decline_reference end,
+       provider_event_s = w.provider_event_s, due_at = nullif(w.due_at, to_timestamp(0)),
+       attempts = w.attempts, updated_at = w.updated_at, version = w.version
+     from (select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
+             $6::bigint[], $7::text[], $8::text[], $9::boolean[], $10::text[], $11::text[],
+             $12::bigint[], $13::timestamptz[], $14::bigint[], $15::timestamptz[], $16::bigint[])
+             w (payment_id, read, state, captured_minor, refunded_minor, pending_refund_minor,
+                provider_reference, client_secret, declined, decline_code, decline_reference,
+                provider_event_s, due_at, attempts, updated_at, version) limit $17) w
+     where p.payment_id = w.payment_id and p.version = w.read",
+    "update payments set state = $3, captured_minor = $4, refunded_minor = $5,
+       pending_refund_minor = $6, provider_reference = nullif($7, ''),
+       client_secret = nullif($8, ''), decline_code = case when $9 then $10 end,
+       decline_reference = case when $9 then $11 end, provider_event_s = $12,
+       due_at = nullif($13, 0), attempts = $14, updated_at = $15, version = $16
+     where payment_id = $1 and version = $2",
+);
+
+/// Notes in payments' histories how they came to their versions.
+pub(crate) async fn insert_transitions(
+    tx: &mut Tx,
+    transitions: &[Transition],
 ) -> Result<(), Error> {
-    let sql = "insert into payment_transitions
-        (payment_id, number, from_state, to_state, cause, at)
-        values ($1, $2, $3, $4, $5, $6)";
-    let params = [
-        payment.id.into(),
-        payment.version.into(),
-        from.into(),
-        payment.state.as_str().into(),
-        cause.into(),
-        payment.updated_at.into(),
-    ];
-    tx.execute(sql, &params).await?;
+    let row = |transition: &Transition| {
+        vec![
+            transition.payment.into(),
+            transition.number.into(),
+            transition.from.into(),
+            transition.to.as_str().into(),
+            (&transition.cause).into(),
+            transition.at.into(),
+        ]
+    };
+    tx.execute_all(INSERT_TRANSITIONS, transitions.iter().map(row).collect()).await?;
     Ok(())
 }
+
+const INSERT_TRANSITIONS: Sql = Sql::split(
+    "insert into payment_transitions (payment_id, number, from_state, to_state, cause, at)
+     select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[],
+       $6::timestamptz[]) limit $7",
+    "insert into payment_transitions (payment_id, number, from_state, to_state, cause, at)
+     values ($1, $2, $3, $4, $5, $6)",
+);
 
 /// Payments of an account made before `before`, newest first.
 pub(crate) async fn list(

@@ -1,5 +1,6 @@
 //! The service against the sandbox, over real ports, on both engines.
 
+mod batches;
 mod faces;
 mod replicas;
 mod rest;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use kernel::{Failure, PaymentId};
 use wire::Context;
 
-use super::observe::{find, reference, refusal, settle};
+use super::{
+    batch::Request,
+    observe::{reference, refusal, settle},
+};
 use crate::{
     app::{App, may_move_money},
     domain::{Payment, State},
@@ -18,7 +21,7 @@ pub(crate) async fn capture_payment(
     id: PaymentId,
 ) -> Result<Payment, Failure> {
     may_move_money(&context.caller)?;
-    let payment = find(app, id).await?;
+    let payment = app.write(Request::Read(id)).await?.payment()?;
     if payment.state.is_captured() {
         return Ok(payment);
     }

@@ -6,14 +6,19 @@ use std::{sync::Arc, time::Duration};
 use kernel::{AccountId, BookingId, Failure, Money, PaymentId};
 use wire::Context;
 
-use super::observe::{Step, done, keep, locked, observe, record};
+use super::{
+    batch::{Heard, News, Request},
+    observe::{keep, observe},
+};
 use crate::{
     app::{App, may_move_money, provider_failure},
     domain::{Payment, State},
-    store::{self, Entry},
+    store::Entry,
     stripe::{self, NewIntent},
 };
 
+/// Why it happens, for the history.
+const CAUSE: &str = "create_intent";
 /// The longest booking reference.
 const MAX_REFERENCE: usize = 64;
 /// The most keys that are used for one payment.
@@ -56,13 +61,13 @@ pub(crate) async fn create_intent(
 }
 
 async fn find_or_insert(
-    app: &Arc<App>,
+    app: &App,
     context: &Context,
     command: CreateIntent,
 ) -> Result<Payment, Failure> {
     let now = app.now();
     let fresh = Payment {
-        id: PaymentId::new(&*app.ids, now),
+        id: PaymentId::new(&*app.desk.ids, now),
         booking: command.booking,
         booking_reference: command.booking_reference,
         account: command.account,
@@ -81,20 +86,7 @@ async fn find_or_insert(
         created_at: now,
         updated_at: now,
     };
-    let shared = Arc::new((app.clone(), fresh));
-    let written = app.db.write(move |tx| {
-        let shared = shared.clone();
-        Box::pin(async move {
-            let (app, fresh) = &*shared;
-            if store::insert(tx, fresh, now.plus(app.patience.lease)).await? {
-                store::insert_transition(tx, fresh, "", "create_intent").await?;
-                return Ok(fresh.clone());
-            }
-            let found = store::of_booking(tx, fresh.booking).await?;
-            found.ok_or_else(|| Failure::unavailable("payment of booking is being made"))
-        })
-    });
-    written.await
+    app.write(Request::Open(Box::new(fresh))).await?.payment()
 }
 
 /// Has the provider make the intent, if it has not done so yet.
@@ -112,7 +104,7 @@ pub(crate) async fn finish_creation(app: &Arc<App>, payment: Payment) -> Result<
     }
     let (result, entry) = make(app, &payment).await?;
     match result {
-        Ok(intent) => observe(app, payment.id, intent, entry, "create_intent").await,
+        Ok(intent) => observe(app, payment.id, intent, entry, CAUSE).await,
         Err(stripe::Error::Refused { code, message }) => {
             give_up(app, payment.id, Some(entry), &code).await?;
             Err(provider_failure(&stripe::Error::Refused { code, message }))
@@ -159,33 +151,11 @@ fn provider_key(payment: PaymentId, number: u32) -> String {
 /// Ends a payment that the provider never took up.
 async fn give_up(
     app: &Arc<App>,
-    id: PaymentId,
+    payment: PaymentId,
     entry: Option<Entry>,
     code: &str,
 ) -> Result<Payment, Failure> {
-    let now = app.now();
-    let shared = Arc::new((app.clone(), entry, code.to_owned()));
-    let written = app.db.write(move |tx| {
-        let shared = shared.clone();
-        Box::pin(async move {
-            let (app, entry, code) = &*shared;
-            if let Some(entry) = entry {
-                store::insert_entry(tx, entry).await?;
-            }
-            let mut payment = locked(tx, id).await?;
-            let from = payment.state;
-            if payment.provider_reference.is_some() {
-                return Ok((payment, None));
-            }
-            let change = payment.fail(code).ok();
-            if let Some(change) = &change {
-                let step = Step { from, change, cause: "create_intent", now };
-                record(tx, app, &mut payment, &step).await?;
-            }
-            Ok::<_, Failure>((payment, change))
-        })
-    });
-    let (payment, change) = written.await?;
-    done(app, change.as_ref());
-    Ok(payment)
+    let (news, cause) = (News::GivenUp(code.to_owned()), CAUSE.to_owned());
+    let heard = Heard { payment, news, entry, cause, now: app.now() };
+    app.write(Request::Heard(Box::new(heard))).await?.payment()
 }

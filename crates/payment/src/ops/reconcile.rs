@@ -23,7 +23,7 @@ const PARALLEL: usize = 4;
 
 /// Looks after payments that are due; whether there may be more.
 pub(crate) async fn reconcile_payments(app: Arc<App>) -> Result<bool, Failure> {
-    let (now, patience) = (app.now(), app.patience);
+    let (now, patience) = (app.now(), app.desk.patience);
     let taken = app.db.write(move |tx| {
         let lease = now.plus(patience.lease);
         Box::pin(async move { store::take_due(tx, now, lease, patience.batch).await })
@@ -43,7 +43,7 @@ pub(crate) async fn reconcile_payments(app: Arc<App>) -> Result<bool, Failure> {
         };
         let Err(failure) = looked else { return };
         warn!(payment = %id, %failure, attempts, "payment not reconciled");
-        let again = app.patience.next(app.now(), attempts);
+        let again = app.desk.patience.next(app.now(), attempts);
         let written =
             app.db.write(move |tx| Box::pin(async move { store::put_off(tx, id, again).await }));
         if let Err(error) = written.await {
@@ -57,7 +57,7 @@ pub(crate) async fn reconcile_payments(app: Arc<App>) -> Result<bool, Failure> {
 
 /// Looks after refunds that are due; whether there may be more.
 pub(crate) async fn reconcile_refunds(app: Arc<App>) -> Result<bool, Failure> {
-    let (now, patience) = (app.now(), app.patience);
+    let (now, patience) = (app.now(), app.desk.patience);
     let taken = app.db.write(move |tx| {
         let lease = now.plus(patience.lease);
         Box::pin(async move { store::take_due_refunds(tx, now, lease, patience.batch).await })

@@ -84,7 +84,7 @@ async fn begin(
         // The key and its answer are written in one transaction.
         Outcome::Unanswered => return Err(Failure::internal("a key of a refund has no answer")),
     }
-    let payment = store::payment(tx, id).await?.ok_or_else(|| Failure::not_found("payment"))?;
+    let payment = payment(tx, id).await?;
     if !payment.state.is_captured() {
         let detail = "only captured money can be refunded";
         return Err(Failure::new(Code::Conflict, "PAYMENT_NOT_CAPTURED", detail));
@@ -96,7 +96,7 @@ async fn begin(
             .with("refundable_minor", left));
     }
     let refund = Refund {
-        id: RefundId::new(&*app.ids, now),
+        id: RefundId::new(&*app.desk.ids, now),
         payment: id,
         amount_minor: minor,
         state: RefundState::Pending,
@@ -107,7 +107,7 @@ async fn begin(
         created_at: now,
         updated_at: now,
     };
-    store::insert_refund(tx, &refund, Some(now.plus(app.patience.lease))).await?;
+    store::insert_refund(tx, &refund, Some(now.plus(app.desk.patience.lease))).await?;
     let answer = json!({ "refund_id": refund.id.to_string() });
     idempotency::answer(tx, SCOPE, key, &answer).await?;
     Ok((payment, refund))
@@ -117,8 +117,12 @@ async fn replay(tx: &mut Tx, answer: &serde_json::Value) -> Result<(Payment, Ref
     let id = answer.get("refund_id").and_then(serde_json::Value::as_str).unwrap_or_default();
     let id: RefundId = id.parse().map_err(Failure::internal)?;
     let refund = store::refund(tx, id).await?.ok_or_else(|| Failure::not_found("refund"))?;
-    let payment = store::payment(tx, refund.payment).await?;
-    Ok((payment.ok_or_else(|| Failure::not_found("payment"))?, refund))
+    Ok((payment(tx, refund.payment).await?, refund))
+}
+
+async fn payment(tx: &mut Tx, id: PaymentId) -> Result<Payment, Failure> {
+    let found = store::payments(tx, std::iter::once(id)).await?.pop();
+    found.ok_or_else(|| Failure::not_found("payment"))
 }
 
 /// Has the provider give the money back, or asks it how far it is. A provider that is away leaves

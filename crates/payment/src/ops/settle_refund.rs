@@ -6,11 +6,11 @@ use std::sync::Arc;
 use db::Tx;
 use kernel::{Failure, Timestamp};
 
-use super::observe::{Step, done, locked, write};
 use crate::{
     app::App,
-    domain::{Change, Payment, Refund, RefundState},
+    domain::{Change, Refund, RefundState},
     events,
+    ledger::{Ledger, Step},
     store::{self, Entry},
 };
 
@@ -31,29 +31,30 @@ pub(crate) async fn settle_refund(
 ) -> Result<Refund, Failure> {
     let now = app.now();
     let (id, payment) = (refund.id, refund.payment);
-    let shared = Arc::new((app.clone(), verdict, entry));
+    let shared = Arc::new((app.desk.clone(), verdict, entry));
     let written = app.db.write(move |tx| {
         let shared = shared.clone();
         Box::pin(async move {
-            let (app, verdict, entry) = &*shared;
-            store::insert_entry(tx, entry).await?;
-            let mut payment = locked(tx, payment).await?;
+            let (desk, verdict, entry) = &*shared;
+            let mut ledger = Ledger::new(desk);
+            ledger.note(entry);
+            ledger.lock(tx, vec![payment]).await?;
             let refund = store::refund(tx, id).await?;
             let mut refund = refund.ok_or_else(|| Failure::not_found("refund"))?;
-            let change = take_in_refund(tx, app, &mut payment, &mut refund, (verdict, now)).await?;
+            let change = take_in_refund(tx, &mut ledger, &mut refund, (verdict, now)).await?;
+            ledger.write(tx).await?;
             Ok::<_, Failure>((refund, change))
         })
     });
     let (refund, change) = written.await?;
-    done(app, change.as_ref());
+    app.announce(change.as_ref());
     Ok(refund)
 }
 
-/// Takes in a verdict inside a transaction that holds the payment's lock.
+/// Takes in a verdict, in a transaction that holds the lock of the refund's payment.
 pub(crate) async fn take_in_refund(
     tx: &mut Tx,
-    app: &App,
-    payment: &mut Payment,
+    ledger: &mut Ledger<'_>,
     refund: &mut Refund,
     (verdict, now): (&Verdict, Timestamp),
 ) -> Result<Option<Change>, Failure> {
@@ -63,7 +64,7 @@ pub(crate) async fn take_in_refund(
     }
     if !refund.state.may_become(verdict.state) {
         let pending = refund.state == RefundState::Pending;
-        let again = pending.then(|| app.patience.next(now, refund.attempts));
+        let again = pending.then(|| ledger.desk.patience.next(now, refund.attempts));
         match again {
             _ if new => store::update_refund(tx, refund, again).await?,
             Some(again) => store::put_off_refund(tx, refund.id, again).await?,
@@ -71,6 +72,7 @@ pub(crate) async fn take_in_refund(
         }
         return Ok(None);
     }
+    let mut payment = ledger.payment(refund.payment)?.clone();
     let from = payment.state;
     let minor = refund.amount_minor;
     let change = match verdict.state {
@@ -82,12 +84,10 @@ pub(crate) async fn take_in_refund(
     refund.state = verdict.state;
     refund.updated_at = now;
     store::update_refund(tx, refund, None).await?;
-    let cause = format!("refund {} {}", refund.id, refund.state.as_str());
-    let step = Step { from, change: &change, cause: &cause, now };
-    write(tx, payment, &step, None).await?;
     if let Some(fact) = change.fact {
-        let event = events::refunded(payment, refund, fact, &*app.ids, now)?;
-        app.outbox.append(tx, &[event]).await?;
+        ledger.tell(events::refunded(&payment, refund, fact, &*ledger.desk.ids, now)?);
     }
+    let cause = format!("refund {} {}", refund.id, refund.state.as_str());
+    ledger.record(payment, &Step { from, cause: &cause, now });
     Ok(Some(change))
 }

@@ -1,11 +1,13 @@
 //! SQL of what was said between us and the provider: its events, each once, and our calls; and how
 //! they are forgotten, the oldest first.
 
-use db::{Error, Tx, Value};
+use std::collections::HashSet;
+
+use db::{Error, Sql, Tx, Value};
 use kernel::{PaymentId, Timestamp};
 use uuid::Uuid;
 
-use crate::stripe::{Event, Exchange};
+use crate::stripe::{EventHead, Exchange};
 
 /// One of our calls.
 #[derive(Debug, Clone)]
@@ -17,48 +19,89 @@ pub(crate) struct Entry {
     pub(crate) at: Timestamp,
 }
 
-/// Notes an event of the provider; `false` if it was noted before.
-pub(crate) async fn insert_event(
-    tx: &mut Tx,
-    event: &Event,
-    payment: Option<PaymentId>,
-    body: &serde_json::Value,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let sql = "insert into provider_events
-        (event_id, kind, payment_id, body, created_s, received_at)
-        values ($1, $2, $3, $4, $5, $6) on conflict (event_id) do nothing";
-    let params = [
-        (&event.id).into(),
-        (&event.kind).into(),
-        payment.map(PaymentId::uuid).into(),
-        body.clone().into(),
-        event.created.into(),
-        now.into(),
-    ];
-    Ok(tx.execute(sql, &params).await? == 1)
+/// An event of the provider, to be noted.
+pub(crate) struct Noted<'a> {
+    pub(crate) event: &'a EventHead,
+    /// Whom it is about.
+    pub(crate) payment: Option<PaymentId>,
+    /// As JSON, without secrets.
+    pub(crate) body: &'a str,
+    pub(crate) now: Timestamp,
 }
 
-/// Notes a call to the provider and its answer.
-pub(crate) async fn insert_entry(tx: &mut Tx, entry: &Entry) -> Result<(), Error> {
-    let sql = "insert into transaction_log (entry_id, payment_id, operation, request, response,
-        outcome, duration_us, correlation_id, at)
-        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    let exchange = &entry.exchange;
-    let params = [
-        entry.id.into(),
-        entry.payment.into(),
-        exchange.operation.into(),
-        exchange.request.clone().into(),
-        exchange.response.clone().into(),
-        exchange.outcome.into(),
-        i64::try_from(exchange.duration.as_micros()).unwrap_or(i64::MAX).into(),
-        (&entry.correlation_id).into(),
-        entry.at.into(),
-    ];
-    tx.execute(sql, &params).await?;
+/// Notes events of the provider, and returns which were not noted before.
+pub(crate) async fn insert_events<'a>(
+    tx: &mut Tx,
+    mut events: Vec<Noted<'a>>,
+) -> Result<HashSet<&'a str>, Error> {
+    // All transactions take them in the same order; each counts once.
+    events.sort_by(|one, other| one.event.id.cmp(&other.event.id));
+    events.dedup_by(|one, other| one.event.id == other.event.id);
+    let row = |noted: &Noted<'_>| {
+        vec![
+            (&noted.event.id).into(),
+            (&noted.event.kind).into(),
+            noted.payment.map_or(Uuid::nil(), PaymentId::uuid).into(),
+            noted.body.into(),
+            noted.event.created.into(),
+            noted.now.into(),
+        ]
+    };
+    let rows = tx.query_all(INSERT_EVENTS, events.iter().map(row).collect()).await?;
+    let new: HashSet<String> = rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
+    let ids = events.iter().map(|noted| noted.event.id.as_str());
+    Ok(ids.filter(|id| new.contains(*id)).collect())
+}
+
+/// The nil uuid stands for no payment.
+const INSERT_EVENTS: Sql = Sql::split(
+    "insert into provider_events (event_id, kind, payment_id, body, created_s, received_at)
+     select event_id, kind, nullif(payment_id, '00000000-0000-0000-0000-000000000000'),
+       body::jsonb, created_s, received_at
+     from (select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[],
+             $6::timestamptz[]) w (event_id, kind, payment_id, body, created_s, received_at)
+             limit $7) w
+     on conflict (event_id) do nothing
+     returning event_id",
+    "insert into provider_events (event_id, kind, payment_id, body, created_s, received_at)
+     values ($1, $2, nullif($3, zeroblob(16)), $4, $5, $6)
+     on conflict (event_id) do nothing
+     returning event_id",
+);
+
+/// Notes calls to the provider and its answers.
+pub(crate) async fn insert_entries(tx: &mut Tx, entries: &[&Entry]) -> Result<(), Error> {
+    let row = |entry: &&Entry| {
+        let exchange = &entry.exchange;
+        vec![
+            entry.id.into(),
+            entry.payment.into(),
+            exchange.operation.into(),
+            (&exchange.request).into(),
+            (&exchange.response).into(),
+            exchange.outcome.into(),
+            i64::try_from(exchange.duration.as_micros()).unwrap_or(i64::MAX).into(),
+            (&entry.correlation_id).into(),
+            entry.at.into(),
+        ]
+    };
+    tx.execute_all(INSERT_ENTRIES, entries.iter().map(row).collect()).await?;
     Ok(())
 }
+
+const INSERT_ENTRIES: Sql = Sql::split(
+    "insert into transaction_log (entry_id, payment_id, operation, request, response, outcome,
+       duration_us, correlation_id, at)
+     select entry_id, payment_id, operation, request::jsonb, response::jsonb, outcome,
+       duration_us, correlation_id, at
+     from (select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+             $6::text[], $7::bigint[], $8::text[], $9::timestamptz[])
+             w (entry_id, payment_id, operation, request, response, outcome, duration_us,
+                correlation_id, at) limit $10) w",
+    "insert into transaction_log (entry_id, payment_id, operation, request, response, outcome,
+       duration_us, correlation_id, at)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+);
 
 /// Forgets up to `limit` calls that were made before `older_than`; answers how many.
 pub(crate) async fn prune_entries(

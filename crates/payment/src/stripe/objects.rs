@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use kernel::Secret;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
 use crate::domain::{Decline, RefundState, Sight};
 
@@ -51,21 +50,29 @@ pub(crate) struct List<T> {
     pub(crate) data: Vec<T>,
 }
 
-/// An event.
+/// What an event is.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Event {
+pub(crate) struct EventHead {
     pub(crate) id: String,
     #[serde(rename = "type")]
     pub(crate) kind: String,
     /// In seconds since 1970.
     pub(crate) created: i64,
-    pub(crate) data: EventContent,
 }
 
-/// What an event is about.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct EventContent {
-    pub(crate) object: Value,
+#[derive(Deserialize)]
+struct Event<T> {
+    data: Content<T>,
+}
+
+#[derive(Deserialize)]
+struct Content<T> {
+    object: T,
+}
+
+/// What an event is about, if it can be read so.
+pub(crate) fn subject<T: DeserializeOwned>(event: &str) -> Option<T> {
+    serde_json::from_str::<Event<T>>(event).ok().map(|event| event.data.object)
 }
 
 impl Intent {

@@ -143,6 +143,10 @@ impl World {
         }
     }
 
+    pub(crate) fn ids_uuid(&self) -> uuid::Uuid {
+        self.ids.uuid(self.app.now())
+    }
+
     /// A payment that waits for a card.
     pub(crate) async fn open(&self) -> Payment {
         let made = ops::create_intent(&self.app, &booking_service(), self.command()).await;
@@ -271,5 +275,8 @@ fn config(provider: &str) -> Config {
         due_period_ms: 1_000,
         due_batch: 32,
         keep_log_days: 90,
+        max_batch: 256,
+        max_waiting: 16_384,
+        lanes: 2,
     }
 }
