@@ -200,7 +200,7 @@ impl House {
             source: "event".to_owned(),
             at: Timestamp::from_seconds(NOW),
             correlation_id: "test".into(),
-            content: serde_json::to_value(content).unwrap(),
+            content: serde_json::to_value(content).unwrap().into(),
             attempts: 0,
         };
         consumers::handler(self.app.clone())(delivery).await.unwrap();

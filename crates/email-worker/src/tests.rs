@@ -70,7 +70,7 @@ fn event(number: u128, kind: &str, content: Value) -> Delivery {
         source: String::new(),
         at: Timestamp::EPOCH,
         correlation_id: "test".into(),
-        content,
+        content: content.into(),
         attempts: 0,
     }
 }

@@ -38,6 +38,12 @@ pub const ACCOUNT_EVENTS: &str = "account-events";
 const TOPICS: [&str; 5] =
     [BOOKING_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS, CATALOG_EVENTS, ACCOUNT_EVENTS];
 
+/// The topic of this name.
+pub(crate) fn topic(name: String) -> Cow<'static, str> {
+    let known = TOPICS.into_iter().find(|topic| *topic == name);
+    known.map_or(Cow::Owned(name), Cow::Borrowed)
+}
+
 /// An event message: a CloudEvent with its topic and key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Envelope {
@@ -55,8 +61,9 @@ pub struct Envelope {
     pub at: Timestamp,
     /// Ties it to the request that led to it.
     pub correlation_id: Arc<str>,
-    /// The message of the contract's `events.proto`, as JSON.
-    pub content: serde_json::Value,
+    /// The message of the contract's `events.proto`, as JSON text: it is made once, and handed on
+    /// as it is.
+    pub content: Arc<str>,
 }
 
 impl Envelope {
@@ -72,7 +79,7 @@ impl Envelope {
         context: &wire::Context,
         (ids, at): (&dyn Ids, Timestamp),
     ) -> Result<Self, Failure> {
-        let content = serde_json::to_value(content).map_err(Failure::internal)?;
+        let content = serde_json::to_string(content).map_err(Failure::internal)?;
         Ok(Self {
             id: MessageId::new(ids, at),
             topic: topic.into(),
@@ -81,7 +88,7 @@ impl Envelope {
             source: source.into(),
             at,
             correlation_id: context.correlation_id.clone(),
-            content,
+            content: content.into(),
         })
     }
 }
@@ -103,10 +110,29 @@ pub struct Delivery {
     pub at: Timestamp,
     /// Ties it to the request that led to it.
     pub correlation_id: Arc<str>,
-    /// The message of the contract's `events.proto`, as JSON.
-    pub content: serde_json::Value,
+    /// The message of the contract's `events.proto`; [`Delivery::read`] reads it.
+    pub content: Content,
     /// How often it was tried before; 0 the first time.
     pub attempts: u32,
+}
+
+/// The content of a delivery, as JSON text that nobody has parsed: groups that pass an event over
+/// don't pay for it.
+#[derive(Debug, Clone)]
+pub struct Content(Form);
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// The message itself.
+    Message(Arc<str>),
+    /// The CloudEvent whose `data` the message is.
+    Event(Arc<str>),
+}
+
+impl From<serde_json::Value> for Content {
+    fn from(message: serde_json::Value) -> Self {
+        Self(Form::Message(message.to_string().into()))
+    }
 }
 
 impl Delivery {
@@ -115,8 +141,11 @@ impl Delivery {
     /// # Errors
     /// If it is not that message: the delivery can never succeed, and goes to the dead letters.
     pub fn read<T: for<'de> Deserialize<'de>>(&self) -> Result<T, Failure> {
-        T::deserialize(&self.content)
-            .map_err(|error| Failure::invalid("content", format!("{}: {error}", self.kind)))
+        let message = match &self.content.0 {
+            Form::Message(text) => serde_json::from_str(text),
+            Form::Event(text) => cloud_event::data(text),
+        };
+        message.map_err(|error| Failure::invalid("content", format!("{}: {error}", self.kind)))
     }
 
     /// The context in which service `name` acts on this event.

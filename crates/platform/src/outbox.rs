@@ -5,7 +5,10 @@ mod relay;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use db::{Db, Engine, Sql, Tx, Value};
 use tokio::sync::Notify;
@@ -19,13 +22,15 @@ use crate::{
 #[derive(Clone)]
 pub struct Outbox {
     wake: Arc<Notify>,
+    /// Whether rows were written here since the relay last looked.
+    is_written: Arc<AtomicBool>,
 }
 
 impl Outbox {
     /// The outbox of a service.
     #[must_use]
     pub fn new() -> Self {
-        Self { wake: Arc::new(Notify::new()) }
+        Self { wake: Arc::default(), is_written: Arc::default() }
     }
 
     /// Writes events in the transaction of the change that they tell about. Order is kept per key
@@ -47,13 +52,14 @@ impl Outbox {
     /// Has the relay look at once; call it after the transaction has committed. Forgetting it costs
     /// latency, never an event.
     pub fn wake(&self) {
+        self.is_written.store(true, Ordering::Release);
         self.wake.notify_one();
     }
 
     /// Starts the relay: rows go to the bus in order, and are removed once the bus has them. At
     /// least once. Any number of replicas may run it.
     pub fn relay(&self, db: Db, bus: Bus, metrics: &Metrics, tasks: &Tasks) {
-        relay::start(self.wake.clone(), db, bus, metrics, tasks);
+        relay::start(self.clone(), db, bus, metrics, tasks);
     }
 }
 
@@ -86,7 +92,7 @@ fn columns(events: &[Envelope]) -> [Value; 8] {
         texts(|event| event.source.to_string()),
         Value::Times(events.iter().map(|event| event.at).collect()),
         texts(|event| event.correlation_id.to_string()),
-        texts(|event| event.content.to_string()),
+        texts(|event| (*event.content).to_owned()),
     ]
 }
 
@@ -100,7 +106,7 @@ fn rows(events: &[Envelope]) -> Vec<Vec<Value>> {
             event.source.as_ref().into(),
             event.at.into(),
             event.correlation_id.as_ref().into(),
-            event.content.to_string().into(),
+            event.content.as_ref().into(),
         ]
     };
     events.iter().map(row).collect()

@@ -55,7 +55,8 @@ async fn registered(app: &Arc<App>, id: AccountId) {
         source: "auth".to_owned(),
         at: Timestamp::EPOCH,
         correlation_id: "test".into(),
-        content: json!({"account_id": id.to_string(), "email": "a@b.c", "first_name": "Ada"}),
+        content: json!({"account_id": id.to_string(), "email": "a@b.c", "first_name": "Ada"})
+            .into(),
         attempts: 0,
     };
     let handle = consumers::account_events(app.clone());

@@ -211,7 +211,7 @@ async fn events_that_are_none_of_ours_can_never_succeed_and_say_so() {
     let failure: kernel::Failure = consumers::handle(&app, &unknown).await.unwrap_err().into();
     assert_eq!(failure.code, kernel::Code::Invalid);
     let mut broken = stage.event("payment.authorized", id);
-    broken.content = serde_json::json!({ "booking_id": 7 });
+    broken.content = serde_json::json!({ "booking_id": 7 }).into();
     assert!(consumers::handle(&app, &broken).await.is_err());
     assert!(consumers::handle(&app, &stage.event("payment.sneezed", id)).await.is_ok());
     assert!(!ops::resume_sagas(&app).await.unwrap());

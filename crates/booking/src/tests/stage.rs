@@ -230,7 +230,7 @@ impl Stage {
             source: "payment".to_owned(),
             at: self.clock.now(),
             correlation_id: "test".into(),
-            content: content.unwrap(),
+            content: content.unwrap().into(),
             attempts: 0,
         }
     }

@@ -30,7 +30,7 @@ fn seats(kind: &'static str, event_id: &str, available: i64) -> Delivery {
         source: "ticket".to_owned(),
         at: Timestamp::EPOCH,
         correlation_id: "sale".into(),
-        content: serde_json::to_value(message).unwrap(),
+        content: serde_json::to_value(message).unwrap().into(),
         attempts: 0,
     }
 }
@@ -145,7 +145,7 @@ fn numbered(kind: &'static str, event_id: &str, available: i64, sequence: i64) -
     let event_id = event_id.to_owned();
     let places = vec![Default::default(); 2];
     let message = SeatsChanged { event_id, available, places, sequence, ..Default::default() };
-    let content = serde_json::to_value(message).unwrap();
+    let content = serde_json::to_value(message).unwrap().into();
     Delivery { content, ..seats(kind, "", 0) }
 }
 
@@ -194,7 +194,7 @@ async fn what_is_said_of_seats_may_be_foreign_or_wrong() {
         assert_eq!(hear(seats("seats.sold", &draft, 0)).await, Ok(()));
         assert_eq!(hear(seats("seats.sold", "x", 0)).await.unwrap_err().code, Code::Invalid);
         let mut wrong = seats("seats.sold", &draft, 0);
-        wrong.content = serde_json::json!({"available": "none"});
+        wrong.content = serde_json::json!({"available": "none"}).into();
         assert_eq!(hear(wrong).await.unwrap_err().code, Code::Invalid);
         assert_eq!(house.history(&draft).await, ["draft"]);
     }

@@ -1,59 +1,120 @@
-//! An event in its stored form: CloudEvents 1.0, JSON, structured mode.
+//! An event in its stored form: CloudEvents 1.0, JSON, structured mode. The text is written once;
+//! of a text that was read only the head is parsed, and the message by whoever wants it.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use kernel::{Failure, MessageId, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use super::{Delivery, Envelope};
+use super::{Content, Delivery, Envelope, Form};
 
-/// An event as it is stored and sent: what routes it, and its CloudEvents form as JSON text.
+/// An event as it is stored and sent: what routes it, and its CloudEvents form as JSON text. Cheap
+/// to clone, so that all groups share it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) id: MessageId,
     pub(super) topic: Cow<'static, str>,
-    pub(super) key: String,
-    pub(super) event: String,
+    pub(super) key: Arc<str>,
+    pub(super) event: Arc<str>,
+    /// What else the event says of itself, where it was written here.
+    pub(super) head: Option<Arc<Head>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct CloudEvent<'a, D> {
-    #[serde(borrow)]
-    specversion: Cow<'a, str>,
+/// What an event says of itself, beside what routes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    kind: String,
+    source: String,
+    at: Timestamp,
+    correlation_id: Arc<str>,
+}
+
+/// All of the event but its `data`.
+#[derive(Serialize)]
+struct Opening<'a> {
+    specversion: &'a str,
     id: String,
-    source: Cow<'a, str>,
+    source: &'a str,
     #[serde(rename = "type")]
-    kind: Cow<'a, str>,
-    subject: Cow<'a, str>,
+    kind: &'a str,
+    subject: &'a str,
     time: String,
-    datacontenttype: Cow<'a, str>,
+    datacontenttype: &'a str,
     /// An extension attribute: their names are lower case and have no separators.
+    correlationid: &'a str,
+}
+
+/// An event of which only the head is read.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow)]
+    source: Cow<'a, str>,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
     correlationid: Cow<'a, str>,
-    data: D,
+    #[serde(rename = "data")]
+    _data: IgnoredAny,
+}
+
+/// An event of which only the message is read.
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
+
+/// The message of the event whose text this is.
+pub(super) fn data<T: for<'de> Deserialize<'de>>(event: &str) -> serde_json::Result<T> {
+    serde_json::from_str(event).map(|Data { data }| data)
 }
 
 impl Envelope {
     /// The event in its stored form.
     ///
     /// # Errors
-    /// If the content has no JSON form.
+    /// If it has no JSON form.
     pub(super) fn record(&self) -> Result<Record, Failure> {
-        let event = CloudEvent {
-            specversion: Cow::Borrowed("1.0"),
+        let opening = Opening {
+            specversion: "1.0",
             id: self.id.to_string(),
-            source: Cow::Borrowed(&self.source),
-            kind: Cow::Borrowed(&self.kind),
-            subject: Cow::Borrowed(&self.key),
+            source: &self.source,
+            kind: &self.kind,
+            subject: &self.key,
             time: self.at.to_string(),
-            datacontenttype: Cow::Borrowed("application/json"),
-            correlationid: Cow::Borrowed(&self.correlation_id),
-            data: &self.content,
+            datacontenttype: "application/json",
+            correlationid: &self.correlation_id,
+        };
+        let opening = serde_json::to_string(&opening).map_err(Failure::internal)?;
+        let opening = opening.strip_suffix('}').unwrap_or(&opening);
+        let event = [opening, ",\"data\":", &self.content, "}"].concat();
+        let head = Head {
+            kind: self.kind.clone().into_owned(),
+            source: self.source.clone().into_owned(),
+            at: self.at,
+            correlation_id: self.correlation_id.clone(),
         };
         Ok(Record {
             id: self.id,
             topic: self.topic.clone(),
-            key: self.key.clone(),
-            event: serde_json::to_string(&event).map_err(Failure::internal)?,
+            key: self.key.as_str().into(),
+            event: event.into(),
+            head: Some(Arc::new(head)),
+        })
+    }
+}
+
+impl Head {
+    fn read(event: &str) -> Result<Self, Failure> {
+        let told: Told<'_> =
+            serde_json::from_str(event).map_err(|error| Failure::invalid("event", error))?;
+        let at = Timestamp::parse(&told.time).map_err(|error| Failure::invalid("time", error))?;
+        Ok(Self {
+            kind: told.kind.into_owned(),
+            source: told.source.into_owned(),
+            at,
+            correlation_id: told.correlationid.into(),
         })
     }
 }
@@ -64,18 +125,20 @@ impl Record {
     /// # Errors
     /// If the text is no CloudEvent of ours: it can never be handled.
     pub(super) fn delivery(&self, attempts: u32) -> Result<Delivery, Failure> {
-        let event: CloudEvent<'_, serde_json::Value> =
-            serde_json::from_str(&self.event).map_err(|error| Failure::invalid("event", error))?;
-        let at = Timestamp::parse(&event.time).map_err(|error| Failure::invalid("time", error))?;
+        let head = match &self.head {
+            Some(head) => Head::clone(head),
+            None => Head::read(&self.event)?,
+        };
+        let Head { kind, source, at, correlation_id } = head;
         Ok(Delivery {
             id: self.id,
             topic: self.topic.clone().into_owned(),
-            key: self.key.clone(),
-            kind: event.kind.into_owned(),
-            source: event.source.into_owned(),
+            key: (*self.key).to_owned(),
+            kind,
+            source,
             at,
-            correlation_id: event.correlationid.into(),
-            content: event.data,
+            correlation_id,
+            content: Content(Form::Event(self.event.clone())),
             attempts,
         })
     }
@@ -85,12 +148,12 @@ impl Record {
         Delivery {
             id: self.id,
             topic: self.topic.clone().into_owned(),
-            key: self.key.clone(),
+            key: (*self.key).to_owned(),
             kind: "unreadable".to_owned(),
             source: String::new(),
             at: Timestamp::EPOCH,
             correlation_id: "".into(),
-            content: serde_json::Value::String(self.event.clone()),
+            content: serde_json::Value::String((*self.event).to_owned()).into(),
             attempts: 0,
         }
     }
@@ -110,7 +173,7 @@ mod tests {
             source: "booking".into(),
             at: Timestamp::from_micros(1_700_000_000_123_456),
             correlation_id: "c\"1".into(),
-            content: serde_json::json!({"seats": ["A-1"], "name": "Ä\n"}),
+            content: r#"{"seats": ["A-1"], "name": "Ä\n"}"#.into(),
         };
         let record = envelope.record().unwrap();
         let json: serde_json::Value = serde_json::from_str(&record.event).unwrap();
@@ -123,11 +186,19 @@ mod tests {
                 "correlationid": "c\"1", "data": {"seats": ["A-1"], "name": "Ä\n"},
             })
         );
-        let delivery = record.delivery(3).unwrap();
-        assert_eq!((delivery.id, delivery.at, delivery.attempts), (envelope.id, envelope.at, 3));
-        assert_eq!((&*delivery.kind, &*delivery.key), (&*envelope.kind, "b-1"));
-        assert_eq!((delivery.content, delivery.correlation_id), (envelope.content, "c\"1".into()));
-        let broken = Record { event: "{}".to_owned(), ..record };
-        assert_eq!(broken.delivery(0).unwrap_err().code, kernel::Code::Invalid);
+        // As it is handed on where it was written, and as it is read elsewhere.
+        let read = Record { head: None, ..record.clone() };
+        for found in [record, read.clone()] {
+            let found = found.delivery(3).unwrap();
+            assert_eq!((found.id, found.at, found.attempts), (envelope.id, envelope.at, 3));
+            assert_eq!((&*found.kind, &*found.key), (&*envelope.kind, "b-1"));
+            assert_eq!((&*found.source, &*found.correlation_id), ("booking", "c\"1"));
+            assert_eq!(found.read::<serde_json::Value>().unwrap(), json["data"]);
+            assert_eq!(found.read::<Vec<u8>>().unwrap_err().code, kernel::Code::Invalid);
+        }
+        for broken in ["{}", "", r#"{"source":"a","type":"b","correlationid":"c","data":1}"#] {
+            let broken = Record { event: broken.into(), ..read.clone() };
+            assert_eq!(broken.delivery(0).unwrap_err().code, kernel::Code::Invalid);
+        }
     }
 }

@@ -27,13 +27,13 @@ use super::{
 };
 
 /// The most keys that are handled at once.
-pub(super) const MAX_RUNNING: usize = 64;
-/// The most events in memory; the rest waits in the log.
+pub(super) const MAX_RUNNING: usize = 256;
+/// The most events in memory, before new ones are taken in; the rest waits in the log.
 const MAX_HELD: usize = 2_048;
 /// The most events of a topic that are read at once.
 const READ_BATCH: u32 = 256;
 /// How long it may take until an event that is done is stored as done: one transaction for many.
-const SAVE_DELAY: Duration = Duration::from_millis(25);
+const SAVE_DELAY: Duration = Duration::from_millis(200);
 /// The log is read this often though nobody told of anything new.
 const POLL: Duration = Duration::from_secs(5);
 /// The pause after the database failed.
@@ -105,12 +105,13 @@ impl Loop {
         while !stopping.is_cancelled() {
             let now = Instant::now();
             self.window.wake(now);
+            self.take_fresh(now);
             self.start_handlers();
             self.start_reading(now);
             self.start_saving(now);
             let timer = self.next_time();
             tokio::select! {
-                Some(finished) = self.running.next() => self.finish(finished),
+                Some(finished) = self.running.next() => self.finish_all(finished),
                 pages = ready(&mut self.reading) => self.take_pages(pages),
                 saved = ready(&mut self.saving) => self.saved(saved),
                 () = self.consumer.group.wake.notified() => self.woken(),
@@ -119,6 +120,27 @@ impl Loop {
             }
         }
         self.stop().await;
+    }
+
+    /// Takes in new events, unless some before them are being read just now; has those read that
+    /// are missing.
+    fn take_fresh(&mut self, now: Instant) {
+        if self.reading.is_some() {
+            return;
+        }
+        let mut has_new = false;
+        while self.window.held() < MAX_HELD {
+            let mut fresh =
+                self.consumer.group.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some((topic, records)) = fresh.pop_front() else { break };
+            drop(fresh);
+            self.window.admit_fresh(topic, &records);
+            has_new = true;
+        }
+        if has_new {
+            self.consumer.meters.lag.set(self.window.lag());
+            self.read_at = if self.window.has_unread() { now } else { now + POLL };
+        }
     }
 
     fn start_handlers(&mut self) {
@@ -172,6 +194,16 @@ impl Loop {
         times.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + POLL)
     }
 
+    /// Notes all that have ended by now.
+    fn finish_all(&mut self, first: Finished) {
+        let mut next = Some(first);
+        while let Some(finished) = next {
+            self.finish(finished);
+            next = self.running.next().now_or_never().flatten();
+        }
+        self.consumer.meters.lag.set(self.window.lag());
+    }
+
     fn finish(&mut self, (key, result): Finished) {
         let Consumer { group, meters, .. } = &self.consumer;
         let failure = result.as_ref().err().cloned();
@@ -181,11 +213,10 @@ impl Loop {
             tracing::warn!(group = group.name, %key, %failure, ?verdict, "event not handled");
         }
         match verdict {
-            Verdict::Done => meters.consumed.inc(),
-            Verdict::Dead => meters.dead_lettered.inc(),
-            Verdict::Again => return,
-        };
-        meters.lag.set(self.window.lag());
+            Verdict::Done => drop(meters.consumed.inc()),
+            Verdict::Dead => drop(meters.dead_lettered.inc()),
+            Verdict::Again => {}
+        }
     }
 
     fn take_pages(&mut self, pages: Result<Vec<Page>, Failure>) {
@@ -216,7 +247,6 @@ impl Loop {
     }
 
     fn woken(&mut self) {
-        self.read_at = Instant::now();
         let replayed = &self.consumer.group.replayed;
         let replayed =
             std::mem::take(&mut *replayed.lock().unwrap_or_else(PoisonError::into_inner));

@@ -82,7 +82,7 @@ impl<O> Lanes<O> {
     /// Takes in an event, behind those of its key; gives it back if its key waits.
     pub(super) fn admit(&mut self, held: Held<O>) -> Option<&mut Held<O>> {
         self.held += 1;
-        let key: Arc<str> = held.tried.record.key.as_str().into();
+        let key = held.tried.record.key.clone();
         let lane = self.lanes.entry(key.clone()).or_insert_with(|| {
             self.ready.push_back(key);
             Lane { queue: VecDeque::new(), state: State::Ready }
@@ -218,7 +218,7 @@ impl Tried {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::tests::conformance::event;
+    use crate::bus::tests::conformance::{event, number};
 
     fn held(origin: u8, key: &str, number: u32) -> Held<u8> {
         Held { origin, tried: Tried::new(event(key, number).record().unwrap()) }
@@ -241,10 +241,7 @@ mod tests {
         // a:1 runs, a:3 is behind it; b:2 waits for nobody any more.
         assert_eq!((lanes.held(), lanes.next_retry()), (3, None));
         let (key, origin, delivery) = lanes.next().unwrap();
-        assert_eq!(
-            (&*key, *origin, delivery.unwrap().content["number"].as_u64()),
-            ("b", 2, Some(2))
-        );
+        assert_eq!((&*key, *origin, number(&delivery.unwrap())), ("b", 2, 2));
         assert!(lanes.next().is_none(), "not two of a key at once");
         assert_eq!(lanes.pass(&"a".into()).unwrap().origin, 1);
         assert_eq!(lanes.next().map(|(key, origin, _)| (key, *origin)), Some(("a".into(), 2)));

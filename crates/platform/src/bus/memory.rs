@@ -1,7 +1,8 @@
-//! The event log in this process, kept in SQLite: appends, tells the groups, and trims.
+//! The event log in this process, kept in SQLite: appends, hands what is appended to the groups,
+//! and trims.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,8 +12,8 @@ use kernel::Failure;
 use tokio::sync::Notify;
 
 use super::{
-    ACCOUNT_EVENTS, CATALOG_EVENTS, DeadLetter, Envelope, Handler, Settings, cloud_event::Record,
-    consumer::Consumer, meters::Registered, store,
+    ACCOUNT_EVENTS, CATALOG_EVENTS, DeadLetter, Envelope, Handler, Settings, TOPICS,
+    cloud_event::Record, consumer::Consumer, meters::Registered, store,
 };
 use crate::{Metrics, Tasks};
 
@@ -25,11 +26,18 @@ const TRIM_BATCH: i64 = 2_000;
 
 pub(super) struct Memory {
     db: Db,
-    appender: Coalescer<Vec<Record>, (), Failure>,
+    appender: Coalescer<Arc<[Record]>, Vec<Option<i64>>, Failure>,
     settings: Settings,
     groups: Mutex<Vec<Arc<Group>>>,
     registered: Registered,
 }
+
+/// The most new events that are kept for a group beside the log; of the rest it is told that they
+/// are there, and reads them.
+const MAX_FRESH: usize = 4_096;
+
+/// New events of one topic, with their numbers.
+pub(super) type Fresh = (&'static str, Arc<[(i64, Record)]>);
 
 /// What a group's consumer is told.
 pub(super) struct Group {
@@ -37,7 +45,23 @@ pub(super) struct Group {
     pub(super) topics: Arc<[&'static str]>,
     /// There are new events, or dead letters to handle again.
     pub(super) wake: Notify,
+    /// New events in their order; what is missing between them is in the log.
+    pub(super) fresh: Mutex<VecDeque<Fresh>>,
     pub(super) replayed: Mutex<Vec<Record>>,
+}
+
+impl Group {
+    fn tell(&self, fresh: Fresh) {
+        let mut waiting = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+        let count: usize = waiting.iter().map(|(_, records)| records.len()).sum();
+        if count >= MAX_FRESH {
+            // What is left shows the group that there is more in the log.
+            waiting.pop_front();
+        }
+        waiting.push_back(fresh);
+        drop(waiting);
+        self.wake.notify_one();
+    }
 }
 
 impl Memory {
@@ -62,13 +86,21 @@ impl Memory {
         if events.is_empty() {
             return Ok(());
         }
-        let topics: BTreeSet<&str> = events.iter().map(|event| &*event.topic).collect();
-        let records = events.iter().map(Envelope::record).collect::<Result<_, _>>()?;
-        self.appender.call(records).await?;
+        let records = events.iter().map(Envelope::record).collect::<Result<Arc<[_]>, _>>()?;
+        let numbers = self.appender.call(records.clone()).await?;
+        let mut fresh: BTreeMap<&'static str, Vec<(i64, Record)>> = BTreeMap::new();
+        for (record, number) in records.iter().zip(numbers) {
+            let known = TOPICS.into_iter().find(|topic| *topic == record.topic);
+            // A repeat has no number of its own.
+            if let (Some(topic), Some(number)) = (known, number) {
+                fresh.entry(topic).or_default().push((number, record.clone()));
+            }
+        }
         let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        for group in groups.iter() {
-            if group.topics.iter().any(|topic| topics.contains(topic)) {
-                group.wake.notify_one();
+        for (topic, records) in fresh {
+            let records: Arc<[(i64, Record)]> = records.into();
+            for group in groups.iter().filter(|group| group.topics.contains(&topic)) {
+                group.tell((topic, records.clone()));
             }
         }
         Ok(())
@@ -86,6 +118,7 @@ impl Memory {
             name,
             topics: topics.into(),
             wake: Notify::new(),
+            fresh: Mutex::default(),
             replayed: Mutex::default(),
         });
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,7 +157,7 @@ impl Memory {
     /// Removes some of what nobody needs any more; answers whether there is more of it.
     async fn trim(&self) -> Result<bool, Failure> {
         let mut more = false;
-        for topic in super::TOPICS {
+        for topic in TOPICS {
             if !KEPT_TOPICS.contains(&topic) {
                 more |= store::trim(&self.db, topic, self.settings.kept_events, TRIM_BATCH).await?;
             }

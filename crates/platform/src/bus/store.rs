@@ -75,35 +75,39 @@ pub(super) struct Progress {
     pub(super) parked: Vec<Tried>,
 }
 
-/// Appends what is published at the same time in one transaction; events that the log has are
-/// passed over.
-pub(super) fn appender(db: Db) -> Coalescer<Vec<Record>, (), Failure> {
+/// Appends what is published at the same time in one transaction, and answers the events' numbers;
+/// those that the log has are passed over, and get none.
+pub(super) fn appender(db: Db) -> Coalescer<Arc<[Record]>, Vec<Option<i64>>, Failure> {
     // One lane: a second would only wait for the first's topics.
     let settings = CoalescerSettings { max_batch: 256, max_waiting: 4_096, lanes: 1 };
-    Coalescer::new(db, settings, |tx, published| {
+    Coalescer::new(db, settings, |tx, published: &[Arc<[Record]>]| {
         Box::pin(async move {
-            let records: Vec<&Record> = published.iter().flatten().collect();
-            append(tx, &records).await?;
-            Ok(published.iter().map(|_| Ok(())).collect())
+            let records: Vec<&Record> = published.iter().flat_map(|own| own.iter()).collect();
+            let mut numbers = append(tx, &records).await?.into_iter();
+            let own = |own: &Arc<[Record]>| Ok(numbers.by_ref().take(own.len()).collect());
+            Ok(published.iter().map(own).collect())
         })
     })
 }
 
-async fn append(tx: &mut Tx, records: &[&Record]) -> Result<(), Error> {
+async fn append(tx: &mut Tx, records: &[&Record]) -> Result<Vec<Option<i64>>, Error> {
+    let mut numbers = vec![None; records.len()];
     let topics: BTreeSet<&str> = records.iter().map(|record| &*record.topic).collect();
     for topic in topics {
         let mut last: i64 = tx.query_one(LOCK_TOPIC, &[topic.into()]).await?.get(0)?;
-        for record in records.iter().filter(|record| record.topic == topic) {
+        let all = records.iter().zip(&mut numbers);
+        for (record, number) in all.filter(|(record, _)| record.topic == topic) {
             let id = record.id.into();
-            let (key, event) = ((&record.key).into(), (&record.event).into());
+            let (key, event) = ((&*record.key).into(), (&*record.event).into());
             let params = [topic.into(), Value::I64(last + 1), id, key, event];
             if tx.execute(APPEND, &params).await? > 0 {
                 last += 1;
+                *number = Some(last);
             }
         }
         tx.execute(SAVE_TOPIC, &[last.into(), topic.into()]).await?;
     }
-    Ok(())
+    Ok(numbers)
 }
 
 /// At most `limit` events of each topic that come after the number beside it.
@@ -303,12 +307,13 @@ async fn many(tx: &mut Tx, sql: &'static str, rows: Vec<Vec<Value>>) -> Result<(
 }
 
 fn event(group: &str, record: &Record) -> Vec<Value> {
-    let (key, event) = ((&record.key).into(), (&record.event).into());
+    let (key, event) = ((&*record.key).into(), (&*record.event).into());
     vec![group.into(), (&*record.topic).into(), record.id.into(), key, event]
 }
 
 /// An event whose id, key and text stand in the columns from `first`.
 fn record(row: &Row, topic: Cow<'static, str>, first: usize) -> Result<Record, Error> {
-    let (id, key, event) = (row.get(first)?, row.get(first + 1)?, row.get(first + 2)?);
-    Ok(Record { id, topic, key, event })
+    let (key, event): (String, String) = (row.get(first + 1)?, row.get(first + 2)?);
+    let (key, event) = (key.into(), event.into());
+    Ok(Record { id: row.get(first)?, topic, key, event, head: None })
 }

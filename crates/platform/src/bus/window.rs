@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::{
     Delivery, Settings,
+    cloud_event::Record,
     lanes::{Ended, Held, Lanes, Tried, Verdict},
     store::Page,
 };
@@ -75,16 +76,34 @@ impl Window {
     pub(super) fn admit_pages(&mut self, pages: Vec<Page>) {
         for (index, page) in pages.into_iter().enumerate() {
             let Some(topic) = self.topics.get_mut(index) else { return };
-            topic.last = page.last;
+            topic.last = topic.last.max(page.last);
             for (seq, record) in page.records {
-                let Some(topic) = self.topics.get_mut(index) else { return };
-                topic.read = seq;
-                if self.parked.contains(&record.id) {
-                    continue;
-                }
-                topic.open.insert(seq);
-                self.admit(Held { origin: Some((index, seq)), tried: Tried::new(record) });
+                self.admit_read(index, seq, record);
             }
+        }
+    }
+
+    /// Takes in new events of a topic; what is missing before them is to be read first, and shows
+    /// as unread.
+    pub(super) fn admit_fresh(&mut self, topic: &'static str, records: &[(i64, Record)]) {
+        let Some(index) = self.topics.iter().position(|known| known.name == topic) else { return };
+        for (seq, record) in records {
+            let Some(topic) = self.topics.get_mut(index) else { return };
+            topic.last = topic.last.max(*seq);
+            if *seq == topic.read + 1 {
+                self.admit_read(index, *seq, record.clone());
+            }
+        }
+    }
+
+    fn admit_read(&mut self, index: usize, seq: i64, record: Record) {
+        let Some(topic) = self.topics.get_mut(index).filter(|topic| topic.read < seq) else {
+            return;
+        };
+        topic.read = seq;
+        if !self.parked.contains(&record.id) {
+            topic.open.insert(seq);
+            self.admit(Held { origin: Some((index, seq)), tried: Tried::new(record) });
         }
     }
 

@@ -4,31 +4,44 @@
 //! would do no harm: the log passes over ids that it has, and each event's first appearance stays
 //! in order. A lease saves the double work.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
 
 use db::{Db, Engine, Row, Tx, Value};
 use kernel::{Failure, Ids, Timestamp};
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
-use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::Outbox;
 use crate::{
     Metrics, SystemIds, Tasks,
-    bus::{Bus, Envelope},
+    bus::{self, Bus, Envelope},
 };
 
 /// How often to look without being woken: for other replicas' events, and what a crash left.
 const PERIOD: Duration = Duration::from_millis(250);
 /// The most events handed to the log at once.
-const BATCH: i64 = 500;
+const BATCH: usize = 1_000;
+/// The least time from one batch's beginning to the next: in a rush what is written meanwhile
+/// shares the next one. What comes after a rest goes at once.
+const PACE: Duration = Duration::from_millis(20);
+/// How long a lease that was taken is not renewed; it lasts for five seconds.
+const RENEW: Duration = Duration::from_secs(2);
 
 /// Starts the relay of `db` to `bus`.
-pub(super) fn start(wake: Arc<Notify>, db: Db, bus: Bus, metrics: &Metrics, tasks: &Tasks) {
-    let relay = Arc::new(Relay::new(db, bus, metrics));
-    tasks.every("outbox relay", PERIOD, wake, move || {
-        let relay = relay.clone();
+pub(super) fn start(outbox: Outbox, db: Db, bus: Bus, metrics: &Metrics, tasks: &Tasks) {
+    let (relay, stopping) = (Arc::new(Relay::new(db, bus, metrics)), tasks.stopping());
+    tasks.every("outbox relay", PERIOD, outbox.wake, move || {
+        let (relay, stopping) = (relay.clone(), stopping.clone());
+        let is_written = outbox.is_written.swap(false, Ordering::AcqRel);
         async move {
-            relay.drain().await?;
+            if is_written || relay.any().await? {
+                relay.drain(&stopping).await?;
+            }
             Ok(false)
         }
     });
@@ -39,6 +52,8 @@ pub(super) struct Relay {
     pub(super) bus: Bus,
     /// Names this relay in the lease.
     holder: Uuid,
+    /// When it last took the lease, if it has it.
+    leased_at: Mutex<Option<Instant>>,
     published: Counter,
     failures: Counter,
     pending: Gauge,
@@ -65,52 +80,70 @@ impl Relay {
             "Events that wait, as last seen; at most one batch.",
             Gauge::default(),
         );
-        Self { db, bus, holder: SystemIds.uuid(Timestamp::EPOCH), published, failures, pending }
+        let (holder, leased_at) = (SystemIds.uuid(Timestamp::EPOCH), Mutex::default());
+        Self { db, bus, holder, leased_at, published, failures, pending }
     }
 
-    /// Hands all rows to the log, batch after batch.
-    pub(super) async fn drain(&self) -> Result<(), Failure> {
-        let drained = self.try_drain().await;
+    /// Hands all rows to the log, batch after batch, and without pauses once it is stopping.
+    pub(super) async fn drain(&self, stopping: &CancellationToken) -> Result<(), Failure> {
+        let drained = self.try_drain(stopping).await;
         if drained.is_err() {
             self.failures.inc();
         }
         drained
     }
 
-    async fn try_drain(&self) -> Result<(), Failure> {
-        if !self.any().await? {
-            self.pending.set(0);
-            return Ok(());
-        }
-        let mut batch = self.next(Vec::new()).await?;
-        while !batch.events.is_empty() {
+    async fn try_drain(&self, stopping: &CancellationToken) -> Result<(), Failure> {
+        let mut done = Vec::new();
+        loop {
+            let next_at = Instant::now() + PACE;
+            let batch = self.next(done).await?;
+            if batch.events.is_empty() {
+                return Ok(());
+            }
             self.bus.publish(&batch.events).await?;
             self.published.inc_by(batch.events.len().try_into().unwrap_or(u64::MAX));
-            batch = self.next(batch.sequences).await?;
+            if batch.events.len() < BATCH {
+                stopping.run_until_cancelled(sleep_until(next_at)).await;
+            }
+            done = batch.sequences;
         }
-        Ok(())
     }
 
     /// Whether any row waits. Reads only, as most looks find nothing.
-    async fn any(&self) -> Result<bool, Failure> {
+    pub(super) async fn any(&self) -> Result<bool, Failure> {
         const ANY: &str = "select 1 from boxoffice_outbox limit 1";
         let any = self
             .db
             .read(|tx| Box::pin(async move { Ok::<_, Failure>(tx.query_opt(ANY, &[]).await?) }));
-        Ok(any.await?.is_some())
+        let any = any.await?.is_some();
+        self.pending.set(i64::from(any));
+        Ok(any)
     }
 
     /// Deletes the rows that the log has, and reads the next ones: one transaction a batch. Empty
     /// if another relay is at it.
     pub(super) async fn next(&self, done: Vec<i64>) -> Result<Batch, Failure> {
-        let holder = self.holder;
+        let (holder, now) = (self.holder, Instant::now());
+        let leased_at = *self.leased_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_leased = leased_at.is_some_and(|at| now < at + RENEW);
         let rows = self
             .db
             .write(move |tx| {
                 let done = done.clone();
-                Box::pin(async move { advance(tx, holder, done).await })
+                Box::pin(async move {
+                    let is_leased = is_leased || take_lease(tx, holder).await?;
+                    let rows = advance(tx, done, if is_leased { BATCH } else { 0 }).await?;
+                    if is_leased && rows.is_empty() {
+                        release_lease(tx, holder).await?;
+                    }
+                    Ok::<_, Failure>(rows)
+                })
             })
             .await?;
+        let leased_at = if is_leased { leased_at } else { Some(now) };
+        *self.leased_at.lock().unwrap_or_else(PoisonError::into_inner) =
+            leased_at.filter(|_| !rows.is_empty());
         let mut batch = Batch::default();
         for row in rows {
             batch.sequences.push(row.get(0)?);
@@ -121,24 +154,24 @@ impl Relay {
     }
 }
 
-async fn advance(tx: &mut Tx, holder: Uuid, done: Vec<i64>) -> Result<Vec<Row>, Failure> {
-    const DELETE: db::Sql = db::Sql::split(
-        "delete from boxoffice_outbox where seq = any($1)",
-        "delete from boxoffice_outbox where seq in (select value from json_each($1))",
-    );
+/// Deletes rows, and reads up to `limit` others: on PostgreSQL in one statement. SQLite's rows are
+/// committed in the order of their numbers, so that all up to the last that was read are done.
+async fn advance(tx: &mut Tx, done: Vec<i64>, limit: usize) -> Result<Vec<Row>, db::Error> {
+    const ADVANCE: &str = "with gone as (delete from boxoffice_outbox where seq = any($1))
+        select seq, id, topic, key, kind, source, at, correlation_id, content
+        from boxoffice_outbox where seq <> all($1) order by seq limit $2";
+    const DELETE: &str = "delete from boxoffice_outbox where seq <= $1";
     const NEXT: &str = "select seq, id, topic, key, kind, source, at, correlation_id, content
         from boxoffice_outbox order by seq limit $1";
-    if !done.is_empty() {
-        tx.execute(DELETE, &[done.into()]).await?;
+    let limit = Value::I64(i64::try_from(limit).unwrap_or(i64::MAX));
+    let Some(last) = done.last().copied() else { return tx.query(NEXT, &[limit]).await };
+    match tx.engine() {
+        Engine::Postgres => tx.query(ADVANCE, &[done.into(), limit]).await,
+        Engine::Sqlite => {
+            tx.execute(DELETE, &[last.into()]).await?;
+            tx.query(NEXT, &[limit]).await
+        }
     }
-    if !take_lease(tx, holder).await? {
-        return Ok(Vec::new());
-    }
-    let rows = tx.query(NEXT, &[Value::I64(BATCH)]).await?;
-    if rows.is_empty() {
-        release_lease(tx, holder).await?;
-    }
-    Ok(rows)
 }
 
 /// Takes or renews the lease, by the database's clock; `false` if another relay has it. A SQLite
@@ -168,12 +201,12 @@ async fn release_lease(tx: &mut Tx, holder: Uuid) -> Result<(), db::Error> {
 fn envelope(row: &Row) -> Result<Envelope, db::Error> {
     Ok(Envelope {
         id: row.get(1)?,
-        topic: row.get::<String>(2)?.into(),
+        topic: bus::topic(row.get(2)?),
         key: row.get(3)?,
         kind: row.get::<String>(4)?.into(),
         source: row.get::<String>(5)?.into(),
         at: row.get(6)?,
         correlation_id: row.get::<String>(7)?.into(),
-        content: row.get(8)?,
+        content: row.get::<String>(8)?.into(),
     })
 }

@@ -25,7 +25,7 @@ fn delivery(topic: &str, kind: &str, content: Value) -> Delivery {
         source: "test".to_owned(),
         at: Timestamp::from_seconds(1_800_000_000),
         correlation_id: "test".into(),
-        content,
+        content: content.into(),
         attempts: 0,
     }
 }

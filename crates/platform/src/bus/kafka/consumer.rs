@@ -7,7 +7,7 @@ mod rebalance;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{
-    StreamExt,
+    FutureExt as _, StreamExt,
     future::{AbortHandle, Abortable, BoxFuture},
     stream::FuturesUnordered,
 };
@@ -38,7 +38,7 @@ use crate::bus::{
 };
 
 /// How long it may take until an event that is done is committed as done: one request for many.
-const COMMIT_DELAY: Duration = Duration::from_millis(50);
+const COMMIT_DELAY: Duration = Duration::from_millis(250);
 /// How often the ends of the partitions are asked for, to know the lag.
 const LOOK: Duration = Duration::from_secs(5);
 /// How long to wait for room before Kafka is told to hold back; that costs a fetch each time.
@@ -156,7 +156,7 @@ impl<'a> Loop<'a> {
             self.start_looking(now);
             let timer = self.next_time(now);
             tokio::select! {
-                Some(finished) = self.running.next() => self.finish(finished),
+                Some(finished) = self.running.next() => self.finish_all(finished),
                 Some(origin) = self.burying.next() => self.partitions.bury(origin),
                 read = self.member.read(&names), if reads => self.take(read),
                 () = self.member.changed() => {}
@@ -183,11 +183,23 @@ impl<'a> Loop<'a> {
         }
     }
 
+    /// Notes all that have ended by now.
+    fn finish_all(&mut self, first: Finished) {
+        let mut next = Some(first);
+        while let Some(finished) = next {
+            self.finish(finished);
+            next = self.running.next().now_or_never().flatten();
+        }
+        self.consumer.meters.lag.set(self.partitions.lag());
+    }
+
     fn finish(&mut self, (key, origin, result): Finished) {
         let Consumer { group, meters, shared, .. } = self.consumer;
         let failure = result.as_ref().and_then(|result| result.as_ref().err().cloned());
         let finish = self.partitions.finish(&key, result, Instant::now());
-        self.handles.retain(|(of, _)| *of != origin);
+        if let Some(at) = self.handles.iter().position(|(of, _)| *of == origin) {
+            self.handles.swap_remove(at);
+        }
         if let Some(failure) = failure {
             meters.failed.inc();
             tracing::warn!(group, %key, %failure, "event not handled");
@@ -205,7 +217,6 @@ impl<'a> Loop<'a> {
             }
             Finish::Again | Finish::Gone => {}
         }
-        meters.lag.set(self.partitions.lag());
     }
 
     fn take(&mut self, read: KafkaResult<Vec<Read>>) {
@@ -285,8 +296,11 @@ impl<'a> Loop<'a> {
     }
 
     fn start_looking(&mut self, now: Instant) {
+        if self.looking.is_some() || now < self.look_at {
+            return;
+        }
         let places = self.partitions.places();
-        if self.looking.is_some() || now < self.look_at || places.is_empty() {
+        if places.is_empty() {
             return;
         }
         self.look_at = now + LOOK;

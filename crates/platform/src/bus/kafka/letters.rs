@@ -218,7 +218,7 @@ impl Found {
             group: header(message, GROUP)?.to_owned(),
             attempts: header(message, ATTEMPTS).and_then(|n| n.parse().ok()).unwrap_or(0),
             error: header(message, REASON).unwrap_or_default().to_owned(),
-            record: Record { key, ..message::record(topic, message) },
+            record: Record { key: key.into(), ..message::record(topic, message) },
         })
     }
 

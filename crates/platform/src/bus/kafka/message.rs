@@ -1,6 +1,8 @@
 //! Events as Kafka messages: the key is the aggregate's id, the value the CloudEvent as JSON
 //! (structured mode), headers spare readers its parsing.
 
+use std::sync::Arc;
+
 use kernel::MessageId;
 use rdkafka::{
     Message,
@@ -37,10 +39,7 @@ pub(super) fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeader
 
 /// The message that tells an event.
 pub(super) fn message<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a, str, str> {
-    FutureRecord::to(topic)
-        .key(record.key.as_str())
-        .payload(record.event.as_str())
-        .headers(headers(record.id))
+    FutureRecord::to(topic).key(&*record.key).payload(&*record.event).headers(headers(record.id))
 }
 
 /// The event that a message on `topic` (as we call it) tells. One that is none of ours is taken
@@ -48,11 +47,13 @@ pub(super) fn message<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a
 pub(super) fn record(topic: &str, message: &impl Message) -> Record {
     let origin = header(message, TOPIC).filter(|topic| TOPICS.contains(topic));
     let topic = origin.unwrap_or(topic).to_owned();
-    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into();
-    let event: String = text(message.payload());
+    let text =
+        |bytes: Option<&[u8]>| Arc::from(&*String::from_utf8_lossy(bytes.unwrap_or_default()));
+    let event = text(message.payload());
     let id = header(message, ID).and_then(|id| Uuid::try_parse(id).ok());
     let id = id.or_else(|| named_id(&event)).unwrap_or_else(|| place(message));
-    Record { id: MessageId::from_uuid(id), topic: topic.into(), key: text(message.key()), event }
+    let (id, key) = (MessageId::from_uuid(id), text(message.key()));
+    Record { id, topic: topic.into(), key, event, head: None }
 }
 
 /// The id that the event itself has, where its sender left out the header.
