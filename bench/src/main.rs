@@ -3,6 +3,8 @@
 #![expect(clippy::print_stdout, reason = "tables on standard output are what this is for")]
 
 mod crowd;
+mod events;
+mod facts;
 mod fill;
 mod flat;
 mod holds;
@@ -20,7 +22,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use infra::{Postgres, PostgresOptions};
+use infra::{Kafka, KafkaOptions, Postgres, PostgresOptions};
 use tokio_postgres::NoTls;
 
 use crate::{machine::Watch, processor::Meter};
@@ -45,6 +47,8 @@ enum Command {
     Holds(HoldsArgs),
     /// Processor time a hold, with nothing sold before and with many tickets sold
     Flat(FlatArgs),
+    /// Events on their way from outboxes through the event log to consumers, and what they cost
+    Events(EventsArgs),
     /// Memory of the whole platform in one process, idle
     Memory(MemoryArgs),
 }
@@ -67,6 +71,22 @@ struct FlatArgs {
     /// Only on this engine
     #[arg(long)]
     engine: Option<Engine>,
+}
+
+#[derive(Args, Clone, Copy)]
+struct EventsArgs {
+    /// Bookings a second whose events are written; 0: as fast as they can be
+    #[arg(long, default_value_t = 1_000)]
+    rate: u32,
+    /// How many bookings, of ten events each
+    #[arg(long, default_value_t = 10_000)]
+    bookings: u32,
+    /// Only on this engine: SQLite with the log in the process, or PostgreSQL with Kafka
+    #[arg(long)]
+    engine: Option<Engine>,
+    /// Only as far as this
+    #[arg(long)]
+    reach: Option<events::Reach>,
 }
 
 #[derive(Args)]
@@ -107,10 +127,13 @@ fn main() -> Result<(), Failure> {
         match command {
             Some(Command::Holds(args)) => bench.holds(args).await,
             Some(Command::Flat(args)) => bench.flat(args).await,
+            Some(Command::Events(args)) => bench.events(args).await,
             Some(Command::Memory(args)) => bench.memory(args).await,
             None => {
                 bench.holds(HoldsArgs { seconds: 1.5, engine: None }).await?;
                 bench.flat(FlatArgs { tickets: 500_000, engine: None }).await?;
+                let (rate, bookings) = (1_000, 10_000);
+                bench.events(EventsArgs { rate, bookings, engine: None, reach: None }).await?;
                 bench.memory(MemoryArgs { binary: None }).await
             }
         }
@@ -140,6 +163,26 @@ impl Bench<'_> {
             let watch = Watch::start(self.directory, self.meter(engine).await?)?;
             flat::run(self, engine, args.tickets).await?;
             println!("{}\n", watch.end()?);
+        }
+        Ok(())
+    }
+
+    async fn events(&self, args: EventsArgs) -> Result<(), Failure> {
+        for engine in engines(args.engine) {
+            let kafka = match engine {
+                Engine::Sqlite => None,
+                // It starts a process, and waits for it.
+                Engine::Postgres => {
+                    Some(tokio::task::block_in_place(|| Kafka::start(&KafkaOptions::default()))?)
+                }
+            };
+            let meter = self.meter(engine).await?;
+            let pid = kafka.as_ref().and_then(|kafka| kafka.pid());
+            let meter = pid.map_or(meter, |pid| meter.and_kafka(pid));
+            let watch = Watch::start(self.directory, meter)?;
+            events::run(self, (engine, kafka.as_ref()), args, meter).await?;
+            println!("{}\n", watch.end()?);
+            tokio::task::block_in_place(|| drop(kafka));
         }
         Ok(())
     }

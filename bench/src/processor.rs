@@ -1,4 +1,4 @@
-//! Processor time: of this process, of PostgreSQL's processes, of the whole machine.
+//! Processor time: of this process, of PostgreSQL's processes, of Kafka, of the whole machine.
 
 use std::{fs, ops::AddAssign};
 
@@ -14,6 +14,8 @@ pub(crate) struct Spent {
     pub(crate) own_ms: f64,
     /// By PostgreSQL's processes, those that have ended included.
     pub(crate) postgres_ms: f64,
+    /// By Kafka.
+    pub(crate) kafka_ms: f64,
     /// By the machine.
     machine_ms: f64,
 }
@@ -24,13 +26,14 @@ impl Spent {
         Self {
             own_ms: self.own_ms - earlier.own_ms,
             postgres_ms: self.postgres_ms - earlier.postgres_ms,
+            kafka_ms: self.kafka_ms - earlier.kafka_ms,
             machine_ms: self.machine_ms - earlier.machine_ms,
         }
     }
 
     /// By ours.
     pub(crate) fn ours_ms(self) -> f64 {
-        self.own_ms + self.postgres_ms
+        self.own_ms + self.postgres_ms + self.kafka_ms
     }
 
     /// By everybody else.
@@ -43,6 +46,7 @@ impl AddAssign for Spent {
     fn add_assign(&mut self, more: Self) {
         self.own_ms += more.own_ms;
         self.postgres_ms += more.postgres_ms;
+        self.kafka_ms += more.kafka_ms;
         self.machine_ms += more.machine_ms;
     }
 }
@@ -51,12 +55,13 @@ impl AddAssign for Spent {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Meter {
     postmaster: Option<i32>,
+    kafka: Option<u32>,
 }
 
 impl Meter {
     /// Where PostgreSQL takes no part.
     pub(crate) const fn of_this_process() -> Self {
-        Self { postmaster: None }
+        Self { postmaster: None, kafka: None }
     }
 
     /// With the server one of whose processes is `backend`.
@@ -65,7 +70,12 @@ impl Meter {
     /// If there is no such process.
     pub(crate) fn with_postgres_of(backend: i32) -> Result<Self, Failure> {
         let backend = Times::of(&backend.to_string()).ok_or("the server's process is gone")?;
-        Ok(Self { postmaster: Some(backend.parent) })
+        Ok(Self { postmaster: Some(backend.parent), kafka: None })
+    }
+
+    /// And with the Kafka that is this process.
+    pub(crate) const fn and_kafka(self, process: u32) -> Self {
+        Self { kafka: Some(process), ..self }
     }
 
     /// What was spent so far.
@@ -78,7 +88,16 @@ impl Meter {
             None => 0.0,
             Some(postmaster) => postgres_ms(postmaster)?,
         };
-        Ok(Spent { own_ms: own.own_ms, postgres_ms: postgres, machine_ms: machine_ms()? })
+        let kafka = match self.kafka {
+            None => 0.0,
+            Some(kafka) => Times::of(&kafka.to_string()).ok_or("kafka is gone")?.own_ms,
+        };
+        Ok(Spent {
+            own_ms: own.own_ms,
+            postgres_ms: postgres,
+            kafka_ms: kafka,
+            machine_ms: machine_ms()?,
+        })
     }
 }
 
