@@ -2,6 +2,7 @@
 
 pub mod bus;
 pub mod config;
+mod database_metrics;
 mod housekeeping;
 pub mod http;
 pub mod idempotency;

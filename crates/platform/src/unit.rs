@@ -6,7 +6,7 @@ use axum::Router;
 use db::Db;
 use tonic::service::Routes;
 
-use crate::{Metrics, Tasks};
+use crate::{Metrics, Tasks, database_metrics};
 
 /// Starts one long-running task of a service with the service's [`Tasks`].
 pub type Task = Box<dyn FnOnce(Tasks) + Send>;
@@ -77,9 +77,11 @@ impl Unit {
         self
     }
 
-    /// With a database that it can't work without: `/ready` asks whether it answers.
+    /// With a database that it can't work without: `/ready` asks whether it answers, and the metrics
+    /// tell what it has done.
     #[must_use]
     pub fn database(self, db: Db) -> Self {
+        database_metrics::register(&self.metrics, db.clone());
         let probe: Probe = Arc::new(move || {
             let db = db.clone();
             Box::pin(async move {
@@ -103,6 +105,8 @@ mod tests {
             let unit = Unit::new("test", Metrics::new(), Tasks::new()).database(test.db.clone());
             let (part, probe) = &unit.probes[0];
             assert_eq!((*part, probe().await), ("database", Ok(())));
+            let told = unit.metrics.encode();
+            assert!(told.contains("\ndb_statements_total 1\n"), "{told}");
             test.db.close().await;
             assert!(probe().await.is_err(), "{}", test.engine());
         }
