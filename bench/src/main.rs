@@ -11,8 +11,10 @@ mod holds;
 mod house;
 mod machine;
 mod memory;
+mod payments;
 mod processor;
 mod stock;
+mod till;
 
 use std::{
     error::Error,
@@ -35,7 +37,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[derive(Parser)]
-#[command(about = "Measures holds, their cost, and memory; everything without a command")]
+#[command(about = "Measures holds, payments, their cost, and memory; everything without a command")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -49,13 +51,15 @@ enum Command {
     Flat(FlatArgs),
     /// Events on their way from outboxes through the event log to consumers, and what they cost
     Events(EventsArgs),
+    /// Payments per second, and what one costs, the provider's sandbox included
+    Payments(HoldsArgs),
     /// Memory of the whole platform in one process, idle
     Memory(MemoryArgs),
 }
 
 #[derive(Args)]
 struct HoldsArgs {
-    /// How long each way is measured at a time, in seconds; each has two turns
+    /// How long each way is measured at a time, in seconds
     #[arg(long, default_value_t = 1.5)]
     seconds: f64,
     /// Only on this engine
@@ -128,12 +132,14 @@ fn main() -> Result<(), Failure> {
             Some(Command::Holds(args)) => bench.holds(args).await,
             Some(Command::Flat(args)) => bench.flat(args).await,
             Some(Command::Events(args)) => bench.events(args).await,
+            Some(Command::Payments(args)) => bench.payments(args).await,
             Some(Command::Memory(args)) => bench.memory(args).await,
             None => {
                 bench.holds(HoldsArgs { seconds: 1.5, engine: None }).await?;
                 bench.flat(FlatArgs { tickets: 500_000, engine: None }).await?;
                 let (rate, bookings) = (1_000, 10_000);
                 bench.events(EventsArgs { rate, bookings, engine: None, reach: None }).await?;
+                bench.payments(HoldsArgs { seconds: 3.0, engine: None }).await?;
                 bench.memory(MemoryArgs { binary: None }).await
             }
         }
@@ -183,6 +189,16 @@ impl Bench<'_> {
             events::run(self, (engine, kafka.as_ref()), args, meter).await?;
             println!("{}\n", watch.end()?);
             tokio::task::block_in_place(|| drop(kafka));
+        }
+        Ok(())
+    }
+
+    async fn payments(&self, args: HoldsArgs) -> Result<(), Failure> {
+        let time = Duration::try_from_secs_f64(args.seconds)?;
+        for engine in engines(args.engine) {
+            let watch = Watch::start(self.directory, self.meter(engine).await?)?;
+            payments::run(self, engine, time).await?;
+            println!("{}\n", watch.end()?);
         }
         Ok(())
     }

@@ -134,3 +134,61 @@ async fn arrays_are_unnested_the_way_of_each_engine() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_statement_for_many_rows_runs_once_for_each_of_them() {
+    const INSERT: Sql = Sql::split(
+        "insert into samples (id, i, b, t, at, j)
+         select id, i, b, nullif(t, ''), at, j::jsonb
+         from (select * from unnest($1::uuid[], $2::bigint[], $3::boolean[], $4::text[],
+                 $5::timestamptz[], $6::text[]) w (id, i, b, t, at, j) limit $7) w
+         returning i",
+        "insert into samples (id, i, b, t, at, j) values ($1, $2, $3, nullif($4, ''), $5, $6)
+         returning i",
+    );
+    const DELETE: Sql = Sql::split(
+        "delete from samples s using (select * from unnest($1::uuid[]) w (id) limit $2) w
+         where s.id = w.id",
+        "delete from samples where id = $1",
+    );
+    let ids = SeededIds::new(3);
+    let bookings: Vec<BookingId> =
+        (0..3).map(|second| BookingId::new(&ids, Timestamp::from_seconds(second))).collect();
+    for test in databases(&[&TABLES]).await {
+        let (engine, bookings) = (test.engine(), bookings.clone());
+        let written = test.db.write::<_, Error, _>(move |tx| {
+            let bookings = bookings.clone();
+            Box::pin(async move {
+                let row = |(index, id): (i64, &BookingId)| {
+                    let (text, at) = (if index == 1 { "" } else { "t" }, Timestamp::EPOCH);
+                    let json = json!([index]);
+                    let id = (*id).into();
+                    vec![id, index.into(), true.into(), text.into(), at.into(), json.into()]
+                };
+                let rows: Vec<_> = (0..).zip(&bookings).map(row).collect();
+                let given = tx.query_all(INSERT, rows).await?;
+                let given: Result<Vec<i64>, _> = given.iter().map(|row| row.get(0)).collect();
+                let sql = "select t, j from samples order by i";
+                let read = tx.query(sql, &[]).await?;
+                let gone = bookings.iter().take(2).map(|id| vec![(*id).into()]).collect();
+                let gone = tx.execute_all(DELETE, gone).await?;
+                let nothing = tx.execute_all(DELETE, Vec::new()).await?;
+                Ok((given?, read, gone, nothing))
+            })
+        });
+        let (mut given, read, gone, nothing) = written.await.expect("written");
+        given.sort_unstable();
+        assert_eq!((given, gone, nothing), (vec![0, 1, 2], 2, 0), "{engine}");
+        for (index, row) in (0..).zip(&read) {
+            let text: Option<String> = row.get(0).expect("text");
+            assert_eq!(text.is_none(), index == 1, "{engine}");
+            assert_eq!(row.get::<serde_json::Value>(1).expect("json"), json!([index]), "{engine}");
+        }
+        let uneven = test.db.write::<u64, Error, _>(move |tx| {
+            let rows = vec![vec![Value::Uuid(uuid::Uuid::nil())], Vec::new()];
+            Box::pin(async move { tx.execute_all(DELETE, rows).await })
+        });
+        let refused = uneven.await;
+        assert!(matches!(refused, Err(Error::Statement(_))), "{engine}: {refused:?}");
+    }
+}
