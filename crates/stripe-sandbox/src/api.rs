@@ -15,7 +15,7 @@ use axum::{
 use base64::Engine as _;
 use db::Tx;
 use kernel::{Secret, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::error;
 
 use crate::{
@@ -93,7 +93,7 @@ pub(crate) async fn handle(
     let mut response = Response::builder()
         .status(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
         .header(header::CONTENT_TYPE, "application/json")
-        .header("request-id", new_id(&*api.shared.ids, "req_"))
+        .header("request-id", new_id(&*api.shared.ids, "req_", api.shared.clock.now()))
         .header("stripe-version", API_VERSION);
     if answer.replayed {
         response = response.header("idempotent-replayed", "true");
@@ -206,11 +206,12 @@ async fn answer(api: &Api, call: Call) -> Answer {
 }
 
 async fn write_once(tx: &mut Tx, call: &Call) -> Result<Answer, db::Error> {
-    let print = call.params.fingerprint(call.method.as_str(), &call.path);
-    if let Some(key) = &call.key
+    let key = call.key.as_deref();
+    let print = || call.params.fingerprint(call.method.as_str(), &call.path);
+    if let Some(key) = key
         && let Some(known) = store::remembered(tx, key, call.now.minus(KEY_TTL)).await?
     {
-        if known.fingerprint != print {
+        if known.fingerprint != print() {
             let text = "Keys for idempotent requests can only be used with the same parameters \
                         they were first used with.";
             return Ok(Answer::refused(&ApiError::idempotency(400, text)));
@@ -219,26 +220,25 @@ async fn write_once(tx: &mut Tx, call: &Call) -> Result<Answer, db::Error> {
         return Ok(Answer { status, body: known.body, replayed: true });
     }
     let shared = &call.shared;
-    let key = call.key.as_deref();
     let mut session = Session::new(tx, call.now, &*shared.ids, &call.public_url, key);
     let (answer, began) = match operate(&mut session, call).await {
-        Ok(body) => (Answer { status: 200, body: body.to_string(), replayed: false }, true),
+        Ok(body) => (Answer { status: 200, body, replayed: false }, true),
         Err(Refused::Api(error)) => (Answer::refused(&error), error.began),
         Err(Refused::Db(error)) => return Err(error),
     };
     if !began {
         return Ok(answer);
     }
-    let remembered = key.map(|key| (key, answer.status, answer.body.clone()));
     session.finish(shared.delivery(call.now)).await?;
-    if let Some((key, status, body)) = remembered {
-        let answer = Remembered { fingerprint: print, status: i64::from(status), body };
-        store::remember(tx, key, answer, call.now).await?;
+    if let Some(key) = key {
+        let (status, body) = (i64::from(answer.status), answer.body.clone());
+        let kept = Remembered { fingerprint: print(), status, body };
+        store::remember(tx, key, kept, call.now).await?;
     }
     Ok(answer)
 }
 
-async fn operate(s: &mut Session<'_>, call: &Call) -> Result<Value, Refused> {
+async fn operate(s: &mut Session<'_>, call: &Call) -> Result<String, Refused> {
     let path: Vec<&str> = call.path.split('/').skip(2).collect();
     let p = &call.params;
     if let ["payment_intents", id, "confirm"] = path.as_slice() {
@@ -259,13 +259,13 @@ async fn operate(s: &mut Session<'_>, call: &Call) -> Result<Value, Refused> {
 async fn read_once(tx: &mut Tx, call: &Call) -> Result<Answer, db::Error> {
     let mut session = Session::new(tx, call.now, &*call.shared.ids, &call.public_url, None);
     match look(&mut session, call).await {
-        Ok(body) => Ok(Answer { status: 200, body: body.to_string(), replayed: false }),
+        Ok(body) => Ok(Answer { status: 200, body, replayed: false }),
         Err(Refused::Api(error)) => Ok(Answer::refused(&error)),
         Err(Refused::Db(error)) => Err(error),
     }
 }
 
-async fn look(s: &mut Session<'_>, call: &Call) -> Result<Value, Refused> {
+async fn look(s: &mut Session<'_>, call: &Call) -> Result<String, Refused> {
     let path: Vec<&str> = call.path.split('/').skip(2).collect();
     let p = &call.params;
     if call.method != Method::GET {
@@ -290,7 +290,7 @@ async fn look(s: &mut Session<'_>, call: &Call) -> Result<Value, Refused> {
     }
 }
 
-async fn object(s: &mut Session<'_>, kind: &'static str, id: &str) -> Result<Value, Refused> {
+async fn object(s: &mut Session<'_>, kind: &'static str, id: &str) -> Result<String, Refused> {
     let found = store::object(s.tx, kind, id).await?;
     Ok(found.ok_or_else(|| ApiError::no_such(kind, "id", id))?)
 }
@@ -300,7 +300,7 @@ async fn list(
     call: &Call,
     kind: &'static str,
     lookup: &str,
-) -> Result<Value, Refused> {
+) -> Result<String, Refused> {
     let p = &call.params;
     let limit = p.integer("limit")?.unwrap_or(DEFAULT_PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
@@ -313,7 +313,8 @@ async fn list(
     let wanted = usize::try_from(limit).unwrap_or(0);
     let has_more = rows.len() > wanted;
     rows.truncate(wanted);
-    Ok(json!({ "object": "list", "url": call.path, "has_more": has_more, "data": rows }))
+    let (url, rows) = (json!(call.path), rows.join(","));
+    Ok(format!(r#"{{"object":"list","url":{url},"has_more":{has_more},"data":[{rows}]}}"#))
 }
 
 fn unrecognized(call: &Call) -> ApiError {

@@ -7,7 +7,7 @@ use crate::{
     error::{ApiError, Refused},
     objects::{CaptureMethod, CardDetails, Charge, Intent, PaymentMethod, Status},
     params::Params,
-    session::{CHARGE, INTENT, PAYMENT_METHOD, Session, decode},
+    session::{CHARGE, INTENT, PAYMENT_METHOD, Session, decode, encode},
     store,
 };
 
@@ -29,7 +29,7 @@ pub(crate) async fn method(
                 let found = store::object(s.tx, PAYMENT_METHOD, token).await?;
                 let doc = found
                     .ok_or_else(|| ApiError::no_such("PaymentMethod", "payment_method", token))?;
-                return Ok(Some(decode(PAYMENT_METHOD, doc)?));
+                return Ok(Some(decode(PAYMENT_METHOD, &doc)?));
             }
         }
     } else {
@@ -59,7 +59,7 @@ pub(crate) async fn charge_card(
     mut intent: Intent,
     method: &PaymentMethod,
     return_url: Option<&str>,
-) -> Result<Value, Refused> {
+) -> Result<String, Refused> {
     let outcome = cards::by_token(&method.sandbox_card).map(|card| card.outcome);
     match outcome.unwrap_or(Outcome::Approve) {
         Outcome::Approve => approve_card(s, intent, method).await,
@@ -73,13 +73,13 @@ pub(crate) async fn charge_card(
             }));
             s.save(INTENT, &intent.id, &intent).await?;
             s.emit("payment_intent.requires_action", &intent)?;
-            Ok(json!(intent))
+            Ok(encode(INTENT, &intent)?)
         }
         Outcome::Pending => {
             intent.status = Status::Processing;
             s.save(INTENT, &intent.id, &intent).await?;
             s.emit("payment_intent.processing", &intent)?;
-            Ok(json!(intent))
+            Ok(encode(INTENT, &intent)?)
         }
     }
 }
@@ -89,7 +89,7 @@ pub(crate) async fn approve_card(
     s: &mut Session<'_>,
     mut intent: Intent,
     method: &PaymentMethod,
-) -> Result<Value, Refused> {
+) -> Result<String, Refused> {
     let captured = intent.capture_method == CaptureMethod::Automatic;
     let mut charge = new_charge(s, &intent, method);
     charge.captured = captured;
@@ -109,7 +109,7 @@ pub(crate) async fn approve_card(
     s.save(INTENT, &intent.id, &intent).await?;
     s.emit("charge.succeeded", &charge)?;
     s.emit(event, &intent)?;
-    Ok(json!(intent))
+    Ok(encode(INTENT, &intent)?)
 }
 
 /// The card refused: the intent waits for another.
@@ -118,7 +118,7 @@ pub(crate) async fn decline_card(
     mut intent: Intent,
     method: &PaymentMethod,
     decline: Decline,
-) -> Result<Value, Refused> {
+) -> Result<String, Refused> {
     let mut charge = new_charge(s, &intent, method);
     charge.status = "failed".into();
     charge.paid = false;

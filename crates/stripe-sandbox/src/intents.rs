@@ -11,7 +11,7 @@ use crate::{
     error::{ApiError, Refused},
     objects::{CaptureMethod, Charge, Intent, PaymentMethod, Status},
     params::Params,
-    session::{CHARGE, INTENT, PAYMENT_METHOD, Session, decode},
+    session::{CHARGE, INTENT, PAYMENT_METHOD, Session, decode, encode, new_secret},
     store,
 };
 
@@ -51,7 +51,7 @@ const CONFIRM_PARAMS: [&str; 9] = [
 ];
 
 /// `POST /v1/payment_intents`
-pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<Value, Refused> {
+pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<String, Refused> {
     let mut known = vec![
         "amount",
         "currency",
@@ -76,7 +76,7 @@ pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<Value, Ref
     let method = method(s, p).await?;
     let id = s.id("pi_");
     let mut intent = Intent {
-        client_secret: s.id(&format!("{id}_secret_")),
+        client_secret: new_secret(s.ids, &format!("{id}_secret_")),
         object: INTENT.into(),
         amount,
         amount_capturable: 0,
@@ -106,8 +106,10 @@ pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<Value, Ref
         intent.status = Status::RequiresConfirmation;
     }
     if !confirm {
-        s.save(INTENT, &intent.id, &intent).await?;
-        return Ok(json!(intent));
+        if method.is_some() {
+            s.save(INTENT, &intent.id, &intent).await?;
+        }
+        return Ok(encode(INTENT, &intent)?);
     }
     let Some(method) = method else { return Err(needs_method(&intent).into()) };
     charge_card(s, intent, &method, p.get("return_url")).await
@@ -119,7 +121,7 @@ pub(crate) async fn confirm(
     id: &str,
     p: &Params,
     public: bool,
-) -> Result<Value, Refused> {
+) -> Result<String, Refused> {
     p.allow(&CONFIRM_PARAMS)?;
     let mut intent: Intent = s.load(INTENT, id).await?;
     if public {
@@ -145,7 +147,7 @@ pub(crate) async fn confirm(
 }
 
 /// `POST /v1/payment_intents/{id}/capture`
-pub(crate) async fn capture(s: &mut Session<'_>, id: &str, p: &Params) -> Result<Value, Refused> {
+pub(crate) async fn capture(s: &mut Session<'_>, id: &str, p: &Params) -> Result<String, Refused> {
     p.allow(&["amount_to_capture", "metadata", "statement_descriptor", "final_capture"])?;
     let wanted = p.integer("amount_to_capture")?;
     let mut intent: Intent = s.load(INTENT, id).await?;
@@ -175,11 +177,11 @@ pub(crate) async fn capture(s: &mut Session<'_>, id: &str, p: &Params) -> Result
     s.save(INTENT, id, &intent).await?;
     s.emit("charge.captured", &charge)?;
     s.emit("payment_intent.succeeded", &intent)?;
-    Ok(json!(intent))
+    Ok(encode(INTENT, &intent)?)
 }
 
 /// `POST /v1/payment_intents/{id}/cancel`
-pub(crate) async fn cancel(s: &mut Session<'_>, id: &str, p: &Params) -> Result<Value, Refused> {
+pub(crate) async fn cancel(s: &mut Session<'_>, id: &str, p: &Params) -> Result<String, Refused> {
     p.allow(&["cancellation_reason"])?;
     let reasons = ["duplicate", "fraudulent", "requested_by_customer", "abandoned"];
     let reason = p.one_of("cancellation_reason", &reasons)?;
@@ -202,7 +204,7 @@ pub(crate) async fn cancel(s: &mut Session<'_>, id: &str, p: &Params) -> Result<
     intent.next_action = None;
     s.save(INTENT, id, &intent).await?;
     s.emit("payment_intent.canceled", &intent)?;
-    Ok(json!(intent))
+    Ok(encode(INTENT, &intent)?)
 }
 
 /// `GET /v1/payment_intents/{id}`
@@ -211,21 +213,24 @@ pub(crate) async fn retrieve(
     id: &str,
     p: &Params,
     public: bool,
-) -> Result<Value, Refused> {
+) -> Result<String, Refused> {
     p.allow(&[])?;
     let found = store::object(s.tx, INTENT, id).await?;
-    let mut doc = found.ok_or_else(|| ApiError::no_such(INTENT, "intent", id))?;
+    let doc = found.ok_or_else(|| ApiError::no_such(INTENT, "intent", id))?;
     if public {
-        check_secret(&decode(INTENT, doc.clone())?, p)?;
+        check_secret(&decode(INTENT, &doc)?, p)?;
     }
-    if p.lists("expand", "latest_charge")
-        && let Some(charge) = doc.get("latest_charge").and_then(Value::as_str)
+    if !p.lists("expand", "latest_charge") {
+        return Ok(doc);
+    }
+    let mut doc: Value = decode(INTENT, &doc)?;
+    if let Some(charge) = doc.get("latest_charge").and_then(Value::as_str)
         && let Some(charge) = store::object(s.tx, CHARGE, charge).await?
         && let Some(fields) = doc.as_object_mut()
     {
-        fields.insert("latest_charge".into(), charge);
+        fields.insert("latest_charge".into(), decode(CHARGE, &charge)?);
     }
-    Ok(doc)
+    Ok(doc.to_string())
 }
 
 /// The buyer came back from the authentication page.
@@ -233,7 +238,7 @@ pub(crate) async fn authenticate(
     s: &mut Session<'_>,
     id: &str,
     approved: bool,
-) -> Result<Value, Refused> {
+) -> Result<String, Refused> {
     let mut intent: Intent = s.load(INTENT, id).await?;
     if intent.status != Status::RequiresAction {
         return Err(unexpected(&intent, "authenticate").into());

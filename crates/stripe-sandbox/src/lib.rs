@@ -76,6 +76,8 @@ pub struct Config {
     pub public_url: String,
     /// Where events are sent; nowhere if empty.
     pub webhook_url: String,
+    /// Which kinds of events are sent, by their names; `*` stands for all.
+    pub webhook_events: Vec<String>,
     /// What signs them: `whsec_…`.
     #[serde(deserialize_with = "secret")]
     pub webhook_secret: Secret<String>,
@@ -118,6 +120,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Sandbox, BuildError> {
         ids: deps.ids,
         public_url: config.public_url.trim_end_matches('/').to_owned(),
         webhook_url: Some(config.webhook_url).filter(|url| !url.is_empty()),
+        webhook_events: config.webhook_events,
         webhook_secret: config.webhook_secret,
         controls: Mutex::new(Controls::default()),
         due: Notify::new(),

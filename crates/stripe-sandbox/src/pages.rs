@@ -15,7 +15,7 @@ use tracing::error;
 use crate::{
     error::Refused,
     intents,
-    session::{EVENT, INTENT, Session, WEBHOOK},
+    session::{EVENT, INTENT, Session, WEBHOOK, decode},
     store::{self, Slice},
     webhooks::{Controls, Shared},
 };
@@ -35,7 +35,10 @@ pub(crate) async fn recent(State(shared): State<Arc<Shared>>) -> Response {
         .db
         .read(|tx| {
             let slice = Slice { kind: INTENT, lookup: "", after: "", limit: SHOWN };
-            Box::pin(async move { store::list(tx, &slice).await })
+            Box::pin(async move {
+                let listed = store::list(tx, &slice).await?;
+                listed.iter().map(|intent| decode(INTENT, intent)).collect()
+            })
         })
         .await;
     let intents = match found {
@@ -164,12 +167,15 @@ async fn find(shared: &Shared, kind: &'static str, id: &str) -> Result<Option<Va
     let id = id.to_owned();
     let found = shared.db.read(move |tx| {
         let id = id.clone();
-        Box::pin(async move { store::object(tx, kind, &id).await })
+        Box::pin(async move {
+            let found = store::object(tx, kind, &id).await?;
+            found.map(|object| decode(kind, &object)).transpose()
+        })
     });
     found.await
 }
 
-async fn authenticate(shared: Arc<Shared>, id: String, approved: bool) -> Result<Value, Refused> {
+async fn authenticate(shared: Arc<Shared>, id: String, approved: bool) -> Result<String, Refused> {
     let now = shared.clock.now();
     let db = shared.db.clone();
     let run = db.write(move |tx| {

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::{
     cards::{self, RefundOutcome},
     error::{ApiError, Refused},
     objects::{Charge, Intent, PaymentMethod, Refund},
     params::Params,
-    session::{CHARGE, INTENT, PAYMENT_METHOD, REFUND, SETTLE, Session},
+    session::{CHARGE, INTENT, PAYMENT_METHOD, REFUND, SETTLE, Session, encode},
     store,
 };
 
@@ -17,7 +15,7 @@ use crate::{
 const SETTLE_AFTER: Duration = Duration::from_secs(1);
 
 /// `POST /v1/refunds`
-pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<Value, Refused> {
+pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<String, Refused> {
     p.allow(&["payment_intent", "charge", "amount", "reason", "metadata", "instructions_email"])?;
     let wanted = p.integer("amount")?;
     let reasons = ["duplicate", "fraudulent", "requested_by_customer"];
@@ -66,16 +64,16 @@ pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<Value, Ref
         let at = s.now.plus(SETTLE_AFTER);
         store::insert_due(s.tx, SETTLE, vec![refund.id.clone()], at).await?;
     }
-    Ok(json!(refund))
+    Ok(encode(REFUND, &refund)?)
 }
 
 /// The bank's answer to a refund that did not settle at once.
-pub(crate) async fn settle(s: &mut Session<'_>, id: &str) -> Result<Value, Refused> {
+pub(crate) async fn settle(s: &mut Session<'_>, id: &str) -> Result<(), Refused> {
     let mut refund: Refund = s.load(REFUND, id).await?;
     let failed = match refund.status.as_str() {
         "pending" => false,
         "succeeded" => true,
-        _ => return Ok(json!(refund)),
+        _ => return Ok(()),
     };
     if failed {
         refund.status = "failed".into();
@@ -93,7 +91,7 @@ pub(crate) async fn settle(s: &mut Session<'_>, id: &str) -> Result<Value, Refus
         s.emit("refund.failed", &refund)?;
     }
     s.emit("charge.refund.updated", &refund)?;
-    Ok(json!(refund))
+    Ok(())
 }
 
 /// The charge that a refund names, by itself or by its intent.

@@ -4,7 +4,6 @@
 use db::{Error, Tx};
 use kernel::{Ids, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, json};
 
 use crate::{
     error::{ApiError, Refused},
@@ -22,12 +21,18 @@ pub(crate) const PAYMENT_METHOD: &str = "payment_method";
 pub(crate) const WEBHOOK: &str = "webhook";
 pub(crate) const SETTLE: &str = "settle_refund";
 
-/// Characters of Stripe's ids.
+/// How long ids are, without their prefix.
+const LETTERS: usize = 24;
+/// How many letters milliseconds since 1970 take until 2081.
+const TIME_LETTERS: usize = 7;
+/// Characters of Stripe's ids, ascending.
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// How the events of a call reach the webhook endpoint.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Delivery {
+pub(crate) struct Delivery<'a> {
+    /// The kinds that are sent; `*` stands for all.
+    pub(crate) kinds: &'a [String],
     /// How often each event is sent; 0 where there is no endpoint.
     pub(crate) copies: usize,
     /// Before when it is not sent.
@@ -43,15 +48,64 @@ pub(crate) struct Session<'a> {
     /// The idempotency key, for the events' `request` field.
     pub(crate) key: Option<&'a str>,
     inserts: Vec<NewObject>,
-    events: Vec<String>,
+    /// Ids and kinds.
+    events: Vec<(String, &'static str)>,
 }
 
-/// A new id or secret: `prefix` and 24 letters and digits.
-pub(crate) fn new_id(ids: &dyn Ids, prefix: &str) -> String {
-    let mut random = [0_u8; 24];
+/// An event as it travels and is stored.
+#[derive(Serialize)]
+struct Event<'a, T> {
+    id: &'a str,
+    object: &'static str,
+    api_version: &'static str,
+    created: i64,
+    data: Subject<'a, T>,
+    livemode: bool,
+    pending_webhooks: u32,
+    request: Cause<'a>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct Subject<'a, T> {
+    object: &'a T,
+}
+
+#[derive(Serialize)]
+struct Cause<'a> {
+    id: Option<&'a str>,
+    idempotency_key: Option<&'a str>,
+}
+
+/// A new secret: `prefix` and 24 letters and digits.
+pub(crate) fn new_secret(ids: &dyn Ids, prefix: &str) -> String {
+    let mut secret = String::with_capacity(prefix.len() + LETTERS);
+    secret.push_str(prefix);
+    push_random(&mut secret, ids, LETTERS);
+    secret
+}
+
+/// A new id: `prefix` and 24 letters and digits that begin with the time, so that what was made
+/// last is close together in an index, however much there is.
+pub(crate) fn new_id(ids: &dyn Ids, prefix: &str, now: Timestamp) -> String {
+    let mut id = String::with_capacity(prefix.len() + LETTERS);
+    id.push_str(prefix);
+    let millis = now.micros().div_euclid(1_000).unsigned_abs();
+    let digits = (0..TIME_LETTERS as u32).rev().map(|place| millis / 62_u64.pow(place) % 62);
+    id.extend(digits.filter_map(|digit| letter(usize::try_from(digit).ok()?)));
+    push_random(&mut id, ids, LETTERS - TIME_LETTERS);
+    id
+}
+
+fn push_random(text: &mut String, ids: &dyn Ids, count: usize) {
+    let mut random = [0_u8; LETTERS];
     ids.fill(&mut random);
-    let letters = random.iter().filter_map(|byte| ALPHABET.get(usize::from(*byte) % 62));
-    prefix.chars().chain(letters.map(|letter| char::from(*letter))).collect()
+    text.extend(random.iter().take(count).filter_map(|byte| letter(usize::from(*byte) % 62)));
+}
+
+fn letter(index: usize) -> Option<char> {
+    ALPHABET.get(index).copied().map(char::from)
 }
 
 impl<'a> Session<'a> {
@@ -66,7 +120,7 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn id(&self, prefix: &str) -> String {
-        new_id(self.ids, prefix)
+        new_id(self.ids, prefix, self.now)
     }
 
     /// Loads an object to change it.
@@ -77,7 +131,7 @@ impl<'a> Session<'a> {
     ) -> Result<T, Refused> {
         let found = store::object_for_update(self.tx, kind, id).await?;
         let doc = found.ok_or_else(|| ApiError::no_such(kind, "id", id))?;
-        Ok(decode(kind, doc)?)
+        Ok(decode(kind, &doc)?)
     }
 
     /// Keeps a new object, with what lists of its kind are filtered by.
@@ -110,34 +164,40 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Notes that `name` happened to `object`, as it is now.
-    pub(crate) fn emit(&mut self, name: &str, object: &impl Serialize) -> Result<(), Refused> {
+    /// Notes that `kind` happened to `object`, as it is now.
+    pub(crate) fn emit<T: Serialize>(
+        &mut self,
+        kind: &'static str,
+        object: &T,
+    ) -> Result<(), Refused> {
         let id = self.id("evt_");
-        let event = json!({
-            "id": id,
-            "object": "event",
-            "api_version": API_VERSION,
-            "created": self.now.seconds(),
-            "data": { "object": encode(EVENT, object)? },
-            "livemode": false,
-            "pending_webhooks": 1,
-            "request": { "id": null, "idempotency_key": self.key },
-            "type": name,
-        });
-        self.insert(EVENT, &id, name, &event)?;
-        self.events.push(id);
+        let event = Event {
+            id: &id,
+            object: "event",
+            api_version: API_VERSION,
+            created: self.now.seconds(),
+            data: Subject { object },
+            livemode: false,
+            pending_webhooks: 1,
+            request: Cause { id: None, idempotency_key: self.key },
+            kind,
+        };
+        self.insert(EVENT, &id, kind, &event)?;
+        self.events.push((id, kind));
         Ok(())
     }
 
     /// Writes what was gathered.
-    pub(crate) async fn finish(self, delivery: Delivery) -> Result<(), Error> {
+    pub(crate) async fn finish(self, delivery: Delivery<'_>) -> Result<(), Error> {
         if !self.inserts.is_empty() {
             store::insert_objects(self.tx, self.inserts).await?;
         }
+        let sent = |kind: &str| delivery.kinds.iter().any(|sent| sent == kind || sent == "*");
         let targets: Vec<String> = self
             .events
             .into_iter()
-            .flat_map(|id| std::iter::repeat_n(id, delivery.copies))
+            .filter(|(_, kind)| sent(kind))
+            .flat_map(|(id, _)| std::iter::repeat_n(id, delivery.copies))
             .collect();
         if targets.is_empty() {
             return Ok(());
@@ -147,12 +207,32 @@ impl<'a> Session<'a> {
 }
 
 /// Reads a stored object.
-pub(crate) fn decode<T: DeserializeOwned>(kind: &str, doc: Value) -> Result<T, Error> {
-    serde_json::from_value(doc)
-        .map_err(|error| Error::Corrupt { column: kind.into(), detail: error.to_string() })
+pub(crate) fn decode<T: DeserializeOwned>(kind: &str, doc: &str) -> Result<T, Error> {
+    serde_json::from_str(doc).map_err(|error| corrupt(kind, &error))
 }
 
-fn encode(kind: &str, object: &impl Serialize) -> Result<Value, Error> {
-    serde_json::to_value(object)
-        .map_err(|error| Error::Corrupt { column: kind.into(), detail: error.to_string() })
+/// An object as it travels and is stored.
+pub(crate) fn encode(kind: &str, object: &impl Serialize) -> Result<String, Error> {
+    serde_json::to_string(object).map_err(|error| corrupt(kind, &error))
+}
+
+fn corrupt(kind: &str, error: &serde_json::Error) -> Error {
+    Error::Corrupt { column: kind.into(), detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_ids_are_greater_and_as_long_as_stripes() {
+        let ids = testkit::SeededIds::new(1);
+        let at = |millis: i64| new_id(&ids, "pi_", Timestamp::from_micros(millis * 1_000));
+        let moments = [0, 61, 62, 1_790_000_000_000, 1_790_000_000_001, 3_500_000_000_000];
+        let made = moments.map(at);
+        assert!(made.is_sorted(), "{made:?}");
+        assert!(made.iter().all(|id| id.len() == 27), "{made:?}");
+        assert_ne!(at(0), at(0));
+        assert_ne!(new_secret(&ids, "s_"), new_secret(&ids, "s_"));
+    }
 }

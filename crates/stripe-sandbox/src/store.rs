@@ -8,7 +8,8 @@ pub(crate) struct NewObject {
     pub(crate) id: String,
     pub(crate) kind: &'static str,
     pub(crate) lookup: String,
-    pub(crate) doc: serde_json::Value,
+    /// As JSON.
+    pub(crate) doc: String,
 }
 
 /// A piece of due work.
@@ -18,6 +19,8 @@ pub(crate) struct Due {
     pub(crate) kind: String,
     pub(crate) target: String,
     pub(crate) attempts: i64,
+    /// The event to deliver, as JSON.
+    pub(crate) event: Option<String>,
 }
 
 /// What an idempotency key stands for.
@@ -43,7 +46,7 @@ pub(crate) async fn insert_objects(tx: &mut Tx, objects: Vec<NewObject>) -> Resu
                 Value::Text(object.id),
                 Value::Text(object.kind.into()),
                 Value::Text(object.lookup),
-                Value::Json(object.doc),
+                Value::Text(object.doc),
             ]
         })
         .collect();
@@ -52,43 +55,37 @@ pub(crate) async fn insert_objects(tx: &mut Tx, objects: Vec<NewObject>) -> Resu
     Ok(())
 }
 
-/// The object, locked until the transaction ends.
+/// The object as JSON, locked until the transaction ends.
 pub(crate) async fn object_for_update(
     tx: &mut Tx,
     kind: &str,
     id: &str,
-) -> Result<Option<serde_json::Value>, Error> {
+) -> Result<Option<String>, Error> {
     let sql = Sql::split(
-        "select doc from stripe_objects where id = $1 and kind = $2 for update",
+        "select cast(doc as text) from stripe_objects where id = $1 and kind = $2 for update",
         "select doc from stripe_objects where id = $1 and kind = $2",
     );
     let row = tx.query_opt(sql, &[Value::Text(id.into()), Value::Text(kind.into())]).await?;
     row.map(|row| row.get(0)).transpose()
 }
 
-pub(crate) async fn object(
-    tx: &mut Tx,
-    kind: &str,
-    id: &str,
-) -> Result<Option<serde_json::Value>, Error> {
-    let sql = "select doc from stripe_objects where id = $1 and kind = $2";
+/// The object as JSON.
+pub(crate) async fn object(tx: &mut Tx, kind: &str, id: &str) -> Result<Option<String>, Error> {
+    let sql = "select cast(doc as text) from stripe_objects where id = $1 and kind = $2";
     let row = tx.query_opt(sql, &[Value::Text(id.into()), Value::Text(kind.into())]).await?;
     row.map(|row| row.get(0)).transpose()
 }
 
-pub(crate) async fn update_object(
-    tx: &mut Tx,
-    id: &str,
-    doc: serde_json::Value,
-) -> Result<(), Error> {
+pub(crate) async fn update_object(tx: &mut Tx, id: &str, doc: String) -> Result<(), Error> {
     let sql = "update stripe_objects set doc = $2 where id = $1";
-    tx.execute(sql, &[Value::Text(id.into()), Value::Json(doc)]).await?;
+    tx.execute(sql, &[Value::Text(id.into()), Value::Text(doc)]).await?;
     Ok(())
 }
 
-/// Objects of a kind, newest first.
-pub(crate) async fn list(tx: &mut Tx, slice: &Slice<'_>) -> Result<Vec<serde_json::Value>, Error> {
-    let sql = "select doc from stripe_objects where kind = $1 and ($2 = '' or lookup = $2)
+/// Objects of a kind as JSON, newest first.
+pub(crate) async fn list(tx: &mut Tx, slice: &Slice<'_>) -> Result<Vec<String>, Error> {
+    let sql =
+        "select cast(doc as text) from stripe_objects where kind = $1 and ($2 = '' or lookup = $2)
         and ($3 = '' or seq < (select o.seq from stripe_objects o where o.id = $3))
         order by seq desc limit $4";
     let params = [
@@ -116,12 +113,20 @@ pub(crate) async fn insert_due(
     Ok(())
 }
 
-/// What is due by `now`, oldest first. Only one runner works on a database.
+/// What is due by `now`, the longest due first. Only one runner works on a database.
 pub(crate) async fn due(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<Due>, Error> {
-    let sql = "select seq, kind, target, attempts from stripe_due where due_at <= $1
-        order by seq limit $2";
+    let sql = "select d.seq, d.kind, d.target, d.attempts, cast(o.doc as text)
+        from (select * from stripe_due where due_at <= $1 order by due_at, seq limit $2) d
+        left join stripe_objects o on o.id = d.target and o.kind = 'event'
+        order by d.due_at, d.seq";
     let read = |row: &Row| {
-        Ok(Due { seq: row.get(0)?, kind: row.get(1)?, target: row.get(2)?, attempts: row.get(3)? })
+        Ok(Due {
+            seq: row.get(0)?,
+            kind: row.get(1)?,
+            target: row.get(2)?,
+            attempts: row.get(3)?,
+            event: row.get(4)?,
+        })
     };
     tx.query(sql, &[Value::Time(now), Value::I64(limit)]).await?.iter().map(read).collect()
 }
@@ -189,8 +194,9 @@ pub(crate) async fn remember(
     Ok(())
 }
 
-/// Forgets keys first used before `before`.
-pub(crate) async fn forget(tx: &mut Tx, before: Timestamp) -> Result<u64, Error> {
-    let sql = "delete from stripe_idempotency where created_at < $1";
-    tx.execute(sql, &[Value::Time(before)]).await
+/// Forgets up to `limit` keys first used before `before`; answers how many.
+pub(crate) async fn forget(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<u64, Error> {
+    let sql = "delete from stripe_idempotency where key in (
+        select key from stripe_idempotency where created_at < $1 order by created_at limit $2)";
+    tx.execute(sql, &[Value::Time(before), Value::I64(limit)]).await
 }

@@ -78,6 +78,11 @@ struct Fixture {
 
 impl Fixture {
     async fn new(database: TestDb) -> Self {
+        Self::telling(&["*"], database).await
+    }
+
+    /// With an endpoint that is sent these kinds of events.
+    async fn telling(kinds: &[&str], database: TestDb) -> Self {
         let clock = Arc::new(ManualClock::default());
         let endpoint = Arc::new(Endpoint::default());
         let hook = Router::new().route("/hook", post(receive)).with_state(endpoint.clone());
@@ -87,6 +92,7 @@ impl Fixture {
             publishable_key: PUBLISHABLE_KEY.into(),
             public_url: "http://sandbox.test".into(),
             webhook_url: hook,
+            webhook_events: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
         };
         let ids = Arc::new(SeededIds::new(7));
@@ -440,6 +446,7 @@ async fn webhooks_are_repeated_until_answered_also_after_a_restart() {
             publishable_key: PUBLISHABLE_KEY.into(),
             public_url: String::new(),
             webhook_url: format!("{}/hook", listen(hook).await),
+            webhook_events: vec!["*".into()],
             webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
         };
         let ids = Arc::new(SeededIds::new(99));
@@ -481,4 +488,21 @@ async fn webhooks_come_late_twice_or_in_reverse_where_told() {
         assert_eq!(f.endpoint.types().len(), 7);
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_endpoint_is_sent_the_kinds_of_events_that_it_is_meant_for() {
+    for database in testkit::databases(&[&MIGRATIONS]).await {
+        let kinds = ["payment_intent.succeeded", "charge.failed"];
+        let f = Fixture::telling(&kinds, database).await;
+        let intent = f.intent("automatic").await;
+        f.confirm(&intent, "pm_card_chargeDeclined").await;
+        f.confirm(&intent, "pm_card_visa").await;
+        f.drain().await;
+        let mut types = f.endpoint.types();
+        types.sort();
+        assert_eq!(types, ["charge.failed", "payment_intent.succeeded"]);
+        let (_, events) = f.get("/v1/events").await;
+        assert_eq!(events["data"].as_array().unwrap().len(), 5, "all of them are kept");
+    }
 }

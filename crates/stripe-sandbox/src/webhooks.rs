@@ -18,14 +18,14 @@ use tracing::{debug, warn};
 use crate::{
     error::Refused,
     refunds,
-    session::{Delivery, EVENT, Session, WEBHOOK},
+    session::{Delivery, Session, WEBHOOK},
     store::{self, Due},
 };
 
 /// The most pieces of work taken at once.
-const BATCH: i64 = 64;
+const BATCH: i64 = 256;
 /// The most webhooks under way at once.
-const PARALLEL: usize = 8;
+const PARALLEL: usize = 64;
 /// How long the endpoint may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait before the second try; doubled for each further one.
@@ -40,6 +40,8 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(crate) const KEY_TTL: Duration = Duration::from_secs(24 * 3_600);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
+/// The most idempotency keys forgotten in one transaction.
+const FORGET_BATCH: i64 = 1_000;
 
 /// How the sandbox treats webhooks and calls, for tests of what a network and a provider may do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +84,7 @@ pub(crate) struct Shared {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) public_url: String,
     pub(crate) webhook_url: Option<String>,
+    pub(crate) webhook_events: Vec<String>,
     pub(crate) webhook_secret: Secret<String>,
     pub(crate) controls: Mutex<Controls>,
     pub(crate) due: Notify,
@@ -93,8 +96,9 @@ impl Shared {
     }
 
     /// How the events of a call made now travel.
-    pub(crate) fn delivery(&self, now: Timestamp) -> Delivery {
+    pub(crate) fn delivery(&self, now: Timestamp) -> Delivery<'_> {
         self.controls(|controls| Delivery {
+            kinds: &self.webhook_events,
             copies: if self.webhook_url.is_none() || controls.lose { 0 } else { controls.copies },
             not_before: now.plus(Duration::from_millis(controls.delay_ms)),
         })
@@ -173,7 +177,7 @@ impl Worker {
     /// Tries a piece of work. It may be tried again after a crash that left it due.
     pub(crate) async fn try_once(&self, work: &Due) -> bool {
         let done = if work.kind == WEBHOOK {
-            self.deliver(&work.target).await
+            self.deliver(work.event.as_ref()).await
         } else {
             self.settle_refund(work).await
         };
@@ -187,16 +191,8 @@ impl Worker {
         }
     }
 
-    async fn deliver(&self, event: &str) -> Result<(), String> {
-        let Some(url) = &self.shared.webhook_url else { return Ok(()) };
-        let id = event.to_owned();
-        let found = self.shared.db.read(move |tx| {
-            let id = id.clone();
-            Box::pin(async move { store::object(tx, EVENT, &id).await })
-        });
-        let found: Option<serde_json::Value> =
-            found.await.map_err(|error: db::Error| error.to_string())?;
-        let Some(body) = found.map(|event| event.to_string()) else { return Ok(()) };
+    async fn deliver(&self, event: Option<&String>) -> Result<(), String> {
+        let (Some(url), Some(body)) = (&self.shared.webhook_url, event) else { return Ok(()) };
         let seconds = self.shared.clock.now().seconds();
         let signature = signature(&self.shared.webhook_secret, seconds, body.as_bytes());
         let request = self
@@ -204,7 +200,7 @@ impl Worker {
             .post(url)
             .header("content-type", "application/json; charset=utf-8")
             .header("stripe-signature", signature)
-            .body(body);
+            .body(body.clone());
         let answer = request.send().await.map_err(|error| error.to_string())?;
         if answer.status().is_success() {
             return Ok(());
@@ -286,10 +282,19 @@ impl Worker {
 
     async fn forget(&self, now: Timestamp) {
         let before = now.minus(KEY_TTL);
-        let forgotten: Result<u64, db::Error> =
-            self.shared.db.write(move |tx| Box::pin(store::forget(tx, before))).await;
-        if let Err(error) = forgotten {
-            warn!(%error, "sandbox can't forget old keys");
+        loop {
+            let forgotten = self.shared.db.write(move |tx| {
+                Box::pin(async move { store::forget(tx, before, FORGET_BATCH).await })
+            });
+            let forgotten: Result<u64, db::Error> = forgotten.await;
+            match forgotten {
+                Ok(count) if count == FORGET_BATCH.unsigned_abs() => {}
+                Ok(_) => return,
+                Err(error) => {
+                    warn!(%error, "sandbox can't forget old keys");
+                    return;
+                }
+            }
         }
     }
 }

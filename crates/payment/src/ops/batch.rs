@@ -161,35 +161,43 @@ async fn read(tx: &mut Tx, requests: &[Request]) -> Result<HashMap<PaymentId, Pa
     Ok(found.into_iter().map(|payment| (payment.id, payment)).collect())
 }
 
-/// Locks the payments that may change, and says whose the intents are that events tell about.
+/// Locks the payments that may change, and says whose the intents are that events tell about: we
+/// have named their payment to the provider, else it is found by the intent's id.
 async fn lock<'r>(
     tx: &mut Tx,
     ledger: &mut Ledger<'_>,
     requests: &'r [Request],
 ) -> Result<HashMap<&'r str, PaymentId>, db::Error> {
-    let intents = requests.iter().filter_map(|request| match request {
-        Request::Told(told) => Some(&told.intent),
-        _ => None,
-    });
-    let known = store::by_references(tx, intents.clone().map(|intent| intent.id.as_str())).await?;
     let mut owners: HashMap<&str, PaymentId> = HashMap::new();
+    let mut nameless = Vec::new();
     let mut ids = Vec::new();
     for request in requests {
-        if let Request::Heard(heard) = request
-            && needs_lock(heard)
-        {
-            ids.push(heard.payment);
-            if let News::Intent(intent) = &heard.news {
-                owners.insert(&intent.id, heard.payment);
+        match request {
+            Request::Heard(heard) if needs_lock(heard) => {
+                ids.push(heard.payment);
+                if let News::Intent(intent) = &heard.news {
+                    owners.insert(&intent.id, heard.payment);
+                }
             }
+            Request::Told(told) => {
+                // An event may be faster than the answer that tells us the intent's id.
+                let named = told.intent.metadata.get("payment_id").and_then(|id| id.parse().ok());
+                match named {
+                    Some(id) => {
+                        owners.insert(&told.intent.id, id);
+                        ids.push(id);
+                    }
+                    None => nameless.push(told.intent.id.as_str()),
+                }
+            }
+            _ => {}
         }
     }
-    for intent in intents {
-        // An event may be faster than the answer that tells us the intent's id.
-        let named = || intent.metadata.get("payment_id")?.parse().ok();
-        if let Some(id) = known.get(&intent.id).copied().or_else(named) {
-            owners.insert(&intent.id, id);
-            ids.push(id);
+    let known = store::by_references(tx, nameless.iter().copied()).await?;
+    for reference in nameless {
+        if let Some(id) = known.get(reference) {
+            owners.insert(reference, *id);
+            ids.push(*id);
         }
     }
     ledger.lock(tx, ids).await?;

@@ -84,6 +84,7 @@ impl World {
             publishable_key: "pk_test_1".into(),
             public_url: String::new(),
             webhook_url: format!("{url}/webhooks/stripe"),
+            webhook_events: vec!["*".into()],
             webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
         };
         let db = provider_database.db.clone();
