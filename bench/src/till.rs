@@ -221,7 +221,7 @@ fn serve(servers: &Tasks, listener: TcpListener, router: axum::Router) {
     let stop = servers.stopping();
     servers.spawn("http", async move {
         if let Err(error) = http::serve(listener, router, stop).await {
-            eprintln!("http server failed: {error}");
+            println!("http server failed: {error}");
         }
     });
 }
