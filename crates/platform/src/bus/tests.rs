@@ -86,3 +86,39 @@ async fn trimming(subject: &InProcess) {
     assert_eq!(bus.lag("new", &[topic]).await.unwrap(), 4);
     tasks.stop(Duration::from_secs(5)).await;
 }
+
+/// More waits for it than is kept in memory: the rest is read from the log.
+#[tokio::test]
+async fn a_group_that_was_held_up_misses_nothing() {
+    let subject = InProcess::new(testkit::sqlite(&[]).await);
+    let tasks = Tasks::new();
+    let bus = subject.open(&tasks).await;
+    let (seen, gate) = (conformance::Seen::default(), Arc::new(tokio::sync::Semaphore::new(0)));
+    let handler = {
+        let (seen, gate) = (seen.clone(), gate.clone());
+        conformance::handler(move |delivery| {
+            let (seen, gate) = (seen.clone(), gate.clone());
+            async move {
+                let _open = gate.acquire().await;
+                seen.note(&delivery);
+                Ok(())
+            }
+        })
+    };
+    bus.consume("slow", &[super::BOOKING_EVENTS], handler, &crate::Metrics::new(), &tasks);
+    let batches = 30;
+    for batch in 0..batches {
+        let events =
+            (0..400).map(|n| conformance::event(&format!("k{}", n % 40), batch * 10 + n / 40));
+        bus.publish(&events.collect::<Vec<_>>()).await.unwrap();
+    }
+    gate.add_permits(1);
+    let count = usize::try_from(batches).unwrap() * 400;
+    conformance::until("it has all", async || seen.count() == count).await;
+    for key in 0..40 {
+        let key = format!("k{key}");
+        let expected: Vec<_> = (0..batches * 10).map(|number| format!("{key}:{number}")).collect();
+        assert_eq!(seen.firsts(&key), expected);
+    }
+    tasks.stop(Duration::from_secs(5)).await;
+}

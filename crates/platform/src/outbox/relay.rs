@@ -28,7 +28,7 @@ const PERIOD: Duration = Duration::from_millis(250);
 const BATCH: usize = 1_000;
 /// The least time from one batch's beginning to the next: in a rush what is written meanwhile
 /// shares the next one. What comes after a rest goes at once.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(30);
 /// How long a lease that was taken is not renewed; it lasts for five seconds.
 const RENEW: Duration = Duration::from_secs(2);
 

@@ -47,8 +47,11 @@ pub(super) fn message<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a
 pub(super) fn record(topic: &str, message: &impl Message) -> Record {
     let origin = header(message, TOPIC).filter(|topic| TOPICS.contains(topic));
     let topic = origin.unwrap_or(topic).to_owned();
-    let text =
-        |bytes: Option<&[u8]>| Arc::from(&*String::from_utf8_lossy(bytes.unwrap_or_default()));
+    let text = |bytes: Option<&[u8]>| {
+        let bytes = bytes.unwrap_or_default();
+        let valid = std::str::from_utf8(bytes).map(Arc::from);
+        valid.unwrap_or_else(|_| Arc::from(&*String::from_utf8_lossy(bytes)))
+    };
     let event = text(message.payload());
     let id = header(message, ID).and_then(|id| Uuid::try_parse(id).ok());
     let id = id.or_else(|| named_id(&event)).unwrap_or_else(|| place(message));
