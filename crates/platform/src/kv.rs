@@ -84,6 +84,12 @@ impl Kv {
         Ok(Self(Arc::new(Backend::Redis(Redis::open(settings, tasks).await?))))
     }
 
+    /// Whether other processes may use the same parts.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        matches!(*self.0, Backend::Redis(_))
+    }
+
     /// Whether the store answers.
     ///
     /// # Errors

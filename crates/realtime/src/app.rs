@@ -12,7 +12,7 @@ use kernel::{Clock, Ids};
 use platform::{Tasks, kv::Kv, tokens::Verifier};
 use tokio::sync::Semaphore;
 
-use crate::{Config, hub::Hub, meters::Meters};
+use crate::{Config, hub::Hub, meters::Meters, relay::Outgoing};
 
 pub(crate) struct App {
     pub clock: Arc<dyn Clock>,
@@ -21,6 +21,11 @@ pub(crate) struct App {
     pub access: Verifier,
     pub tasks: Tasks,
     pub hub: Hub,
+    /// What events lead to, on its way to all replicas.
+    pub outgoing: Outgoing,
+    /// Whether no other process can have connections: then what concerns nobody here concerns
+    /// nobody.
+    pub is_alone: bool,
     /// Places for connections.
     pub slots: Arc<Semaphore>,
     /// Numbers connections.

@@ -11,14 +11,11 @@ use std::{
 
 use kernel::{AccountId, EventId, Failure, Timestamp};
 use platform::bus::{BOOKING_EVENTS, Delivery, Handler, PAYMENT_EVENTS, TICKET_EVENTS};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use wire::pb::kernel::v1::Money;
 
-use crate::{
-    app::App,
-    domain::Room,
-    relay::{self, Post},
-};
+use crate::{app::App, domain::Room, relay::Post};
 
 pub(crate) const TOPICS: [&str; 3] = [BOOKING_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS];
 
@@ -32,11 +29,17 @@ struct Told(Mutex<HashMap<EventId, i64>>);
 impl Told {
     /// Whether this change, or a later one, was told.
     fn has(&self, (event, sequence): (EventId, i64)) -> bool {
+        if sequence <= 0 {
+            return false;
+        }
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         told.get(&event).is_some_and(|last| sequence <= *last)
     }
 
     fn note(&self, (event, sequence): (EventId, i64)) {
+        if sequence <= 0 {
+            return;
+        }
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() >= MAX_REMEMBERED && !told.contains_key(&event) {
             // A repeat of what is forgotten is told again, which a reload mends.
@@ -54,27 +57,62 @@ pub(crate) fn handler(app: Arc<App>) -> Handler {
     Arc::new(move |delivery| {
         let (app, told) = (app.clone(), told.clone());
         Box::pin(async move {
-            let change = match delivery.topic.as_str() {
-                TICKET_EVENTS => ticket_events::sequence(&delivery)?,
-                _ => None,
-            };
-            let Some(post) = post(&delivery)? else { return Ok(()) };
-            if change.is_some_and(|change| told.has(change)) {
+            if app.is_alone && !concerns_anybody(&app, &delivery) {
                 return Ok(());
             }
-            relay::publish(&app, &post).await?;
-            change.into_iter().for_each(|change| told.note(change));
-            Ok(())
+            match news(&delivery)? {
+                None => Ok(()),
+                Some(News::ToAccount(post)) => app.outgoing.publish(post).await,
+                Some(News::Seats(change, _)) if told.has(change) => Ok(()),
+                Some(News::Seats(change, post)) => {
+                    app.outgoing.pass_on(post).await?;
+                    told.note(change);
+                    Ok(())
+                }
+            }
         })
     })
 }
 
-/// The message that an event leads to. Kinds that are of no concern here lead to none.
-pub(crate) fn post(delivery: &Delivery) -> Result<Option<Post>, Failure> {
+/// What an event leads to.
+pub(crate) enum News {
+    /// A message to an account.
+    ToAccount(Post),
+    /// A change of an event's places, and which of its changes this is; 0: not known.
+    Seats((EventId, i64), Post),
+}
+
+/// Whom an event concerns, read without the rest of it.
+#[derive(Deserialize)]
+struct Concerned {
+    booking: Option<Account>,
+    account_id: Option<String>,
+    event_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    account_id: String,
+}
+
+/// Whether a room of those whom the event concerns is known here. What can't be told counts.
+fn concerns_anybody(app: &App, delivery: &Delivery) -> bool {
+    let Ok(Concerned { booking, account_id, event_id }) = delivery.read() else { return true };
+    let account = booking.map(|booking| booking.account_id).or(account_id);
+    let room = match (account, event_id) {
+        (Some(account), _) => account.parse().ok().map(Room::User),
+        (None, Some(event)) => event.parse().ok().map(Room::Event),
+        (None, None) => None,
+    };
+    room.is_none_or(|room| app.hub.knows(room))
+}
+
+/// What an event leads to. Kinds that are of no concern here lead to nothing.
+pub(crate) fn news(delivery: &Delivery) -> Result<Option<News>, Failure> {
     match delivery.topic.as_str() {
-        BOOKING_EVENTS => booking_events::post(delivery),
-        PAYMENT_EVENTS => payment_events::post(delivery),
-        TICKET_EVENTS => ticket_events::post(delivery),
+        BOOKING_EVENTS => Ok(booking_events::post(delivery)?.map(News::ToAccount)),
+        PAYMENT_EVENTS => Ok(payment_events::post(delivery)?.map(News::ToAccount)),
+        TICKET_EVENTS => ticket_events::news(delivery),
         _ => Ok(None),
     }
 }

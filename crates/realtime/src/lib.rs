@@ -143,6 +143,8 @@ fn app(config: Config, deps: Deps, metrics: &Metrics) -> Result<Arc<App>, BuildE
     };
     Ok(Arc::new(App {
         hub: Hub::new(limits, &*deps.ids, meters.rooms.clone()),
+        outgoing: relay::Outgoing::new(),
+        is_alone: !deps.kv.is_shared(),
         slots: Arc::new(Semaphore::new(config.max_connections)),
         connections: AtomicU64::new(0),
         listening: AtomicBool::new(false),

@@ -2,12 +2,15 @@
 //! which every replica publishes to and listens to, itself included. What waits for nobody is
 //! dropped; what is lost on the way is told to everybody as `room:refetch`.
 
+mod outgoing;
 pub(crate) mod seats;
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
+
+pub(crate) use self::outgoing::Outgoing;
 
 use bytes::Bytes;
 use kernel::Failure;
@@ -41,7 +44,9 @@ pub(crate) struct Post {
 /// Sends a message to its room on all replicas.
 pub(crate) async fn publish(app: &App, post: &Post) -> Result<(), Failure> {
     app.meters.published.inc();
-    app.kv.publish(CHANNEL, encode(post)).await
+    let mut text = String::new();
+    encode(post, &mut text);
+    app.kv.publish(CHANNEL, text.into()).await
 }
 
 pub(crate) fn start(app: &Arc<App>, tasks: &Tasks) {
@@ -54,6 +59,8 @@ pub(crate) fn start(app: &Arc<App>, tasks: &Tasks) {
             ended
         }
     });
+    let publishing = app.clone();
+    tasks.spawn("publish", async move { outgoing::publish_all(&publishing).await });
     let sweeping = app.clone();
     tasks.every("sweep", SWEEP, Arc::new(Notify::new()), move || {
         let app = sweeping.clone();
@@ -104,20 +111,29 @@ async fn listen(app: &App) -> Result<bool, Failure> {
 }
 
 fn arrive(app: &App, message: &Bytes, window: &mut Window) {
-    let Some(post) = decode(message) else {
-        tracing::warn!(bytes = message.len(), "message between replicas can't be read");
-        return;
-    };
-    if !app.hub.knows(post.room) {
-        return;
+    let texts = std::str::from_utf8(message).unwrap_or_default().split(outgoing::SEPARATOR);
+    for text in texts {
+        match decode(text) {
+            Some((room, kind, payload)) if app.hub.knows(room) => {
+                let (kind, payload) = (kind.to_owned(), payload.to_owned());
+                arrived(app, &Post { room, kind, payload }, window);
+            }
+            Some(_) => {}
+            None => {
+                tracing::warn!(bytes = text.len(), "message between replicas can't be read");
+            }
+        }
     }
-    match (post.room, seats::changed(&post)) {
+}
+
+fn arrived(app: &App, post: &Post, window: &mut Window) {
+    match (post.room, seats::changed(post)) {
         (Room::Event(event), Some(changed)) => {
             if let Some(gathered) = window.add(event, changed) {
                 seats::posts(event, &gathered).iter().for_each(|post| deliver(app, post));
             }
         }
-        _ => deliver(app, &post),
+        _ => deliver(app, post),
     }
 }
 
@@ -137,16 +153,20 @@ fn begin_anew(app: &App) {
 }
 
 /// Room and type on a line each, then the payload: nothing needs to be parsed to be handed on.
-fn encode(post: &Post) -> Bytes {
+fn encode(post: &Post, text: &mut String) {
     let Post { room, kind, payload } = post;
-    format!("{room}\n{kind}\n{payload}").into()
+    text.push_str(&room.to_string());
+    for line in [kind, payload] {
+        text.push('\n');
+        text.push_str(line);
+    }
 }
 
-fn decode(message: &Bytes) -> Option<Post> {
-    let mut lines = std::str::from_utf8(message).ok()?.splitn(3, '\n');
+fn decode(text: &str) -> Option<(Room, &str, &str)> {
+    let mut lines = text.splitn(3, '\n');
     let room = lines.next()?.parse().ok()?;
-    let kind = lines.next().filter(|kind| frame::is_kind(kind))?.to_owned();
-    Some(Post { room, kind, payload: lines.next()?.to_owned() })
+    let kind = lines.next().filter(|kind| frame::is_kind(kind))?;
+    Some((room, kind, lines.next()?))
 }
 
 #[cfg(test)]
@@ -158,11 +178,12 @@ mod tests {
         let room = "event:018f0000-0000-7000-8000-000000000001".parse().unwrap();
         let payload = "{\n\"a\": \"b\\nc\"\n}".to_owned();
         let post = Post { room, kind: "ticket:sold".to_owned(), payload };
-        assert_eq!(decode(&encode(&post)), Some(post));
+        let mut text = String::new();
+        encode(&post, &mut text);
+        assert_eq!(decode(&text), Some((post.room, &*post.kind, &*post.payload)));
         for text in ["", "\n\n", "lobby\nticket:sold\n{}", &format!("{room}\nticket:sold")] {
-            assert_eq!(decode(&Bytes::from(text.to_owned())), None, "{text:?}");
+            assert_eq!(decode(text), None, "{text:?}");
         }
-        let steering = format!("{room}\nroom:joined\n{{}}");
-        assert_eq!(decode(&Bytes::from(steering)), None);
+        assert_eq!(decode(&format!("{room}\nroom:joined\n{{}}")), None);
     }
 }

@@ -100,7 +100,9 @@ impl World {
     /// The service as built, with nothing of it running.
     fn app(&self, config: Config) -> (Arc<App>, Unit) {
         let metrics = Metrics::new();
-        let app = crate::app(config, self.deps(), &metrics).expect("a fine configuration");
+        let mut app = crate::app(config, self.deps(), &metrics).expect("a fine configuration");
+        // Its replicas share what in the product one process has to itself.
+        Arc::get_mut(&mut app).expect("not shared yet").is_alone = false;
         let unit = crate::unit(app.clone(), self.bus.clone(), metrics);
         (app, unit)
     }

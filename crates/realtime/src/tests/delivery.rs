@@ -137,9 +137,48 @@ async fn a_repeated_batch_does_not_show_seats_as_they_were() {
     let mut told = Vec::new();
     while told.last() != Some(&7) {
         let Some(Received::Message(post)) = channel.next().await else { panic!("a message") };
-        let payload = std::str::from_utf8(&post).unwrap().splitn(3, '\n').nth(2).unwrap();
-        let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
-        told.push(payload["available"].as_i64().unwrap());
+        for post in std::str::from_utf8(&post).unwrap().split('\u{1e}') {
+            let payload = post.splitn(3, '\n').nth(2).unwrap();
+            let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
+            told.push(payload["available"].as_i64().unwrap());
+        }
     }
     assert_eq!(told, [9, 8, 7], "each once, and never back in time");
+}
+
+#[tokio::test]
+async fn in_one_process_nothing_is_told_of_what_concerns_nobody() {
+    let world = World::new().await;
+    let (mut app, _unit) = world.app(config());
+    drop(_unit);
+    Arc::get_mut(&mut app).expect("not shared").is_alone = true;
+    let tasks = app.tasks.clone();
+    relay::start(&app, &tasks);
+    until(|| app.listening.load(std::sync::atomic::Ordering::Relaxed)).await;
+    let handler = crate::consumers::handler(app.clone());
+    let (frames, _queue) = tokio::sync::mpsc::channel(8);
+    let ended = tokio_util::sync::CancellationToken::new();
+    let member = crate::hub::Member { number: 1, frames, ended };
+    let (alice, bob, show) = (account(1), account(2), event(1));
+    app.hub.join(Room::User(alice), member, None, world.clock.now()).expect("let in");
+
+    let tell =
+        |topic: &str, kind: &str, content| handler(super::telling::delivery(topic, kind, content));
+    let booking = |id: AccountId| json!({ "booking": { "account_id": id.to_string() } });
+    let payment = |id: AccountId| json!({ "account_id": id.to_string(), "booking_id": "b" });
+    let held = |id: EventId| json!({ "event_id": id.to_string(), "available": 1 });
+    for nobodys in [
+        tell("booking-events", "booking.confirmed", booking(bob)),
+        tell("payment-events", "payment.captured", payment(bob)),
+        tell("ticket-events", "seats.held", held(show)),
+    ] {
+        nobodys.await.unwrap();
+    }
+    assert_eq!(app.meters.published.get(), 0);
+    tell("booking-events", "booking.confirmed", booking(alice)).await.unwrap();
+    tell("payment-events", "payment.captured", payment(alice)).await.unwrap();
+    assert_eq!(app.meters.published.get(), 2);
+    let broken = tell("booking-events", "booking.confirmed", json!([])).await.unwrap_err();
+    assert_eq!(broken.code, kernel::Code::Invalid, "what can't be read is not passed over");
+    tasks.stop(Duration::from_secs(5)).await;
 }

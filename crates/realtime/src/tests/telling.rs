@@ -14,9 +14,9 @@ use wire::{
 };
 
 use super::*;
-use crate::consumers;
+use crate::consumers::{self, News};
 
-fn delivery(topic: &str, kind: &str, content: Value) -> Delivery {
+pub(super) fn delivery(topic: &str, kind: &str, content: Value) -> Delivery {
     Delivery {
         id: MessageId::from_uuid(Uuid::from_u128(9)),
         topic: topic.to_owned(),
@@ -31,7 +31,8 @@ fn delivery(topic: &str, kind: &str, content: Value) -> Delivery {
 }
 
 fn told(topic: &str, kind: &str, content: Value) -> Option<(Room, String, Value)> {
-    let post = consumers::post(&delivery(topic, kind, content)).expect("readable")?;
+    let news = consumers::news(&delivery(topic, kind, content)).expect("readable")?;
+    let (News::ToAccount(post) | News::Seats(_, post)) = news;
     Some((post.room, post.kind, serde_json::from_str(&post.payload).unwrap()))
 }
 
@@ -145,7 +146,7 @@ fn what_concerns_nobody_passes_and_what_is_broken_is_a_dead_letter() {
         ("payment-events", "payment.captured", json!({ "account_id": "" })),
         ("ticket-events", "seats.held", json!({ "event_id": "" })),
     ] {
-        let failed = consumers::post(&delivery(topic, kind, content)).expect_err(kind);
+        let failed = consumers::news(&delivery(topic, kind, content)).err().expect(kind);
         assert_eq!(failed.code, Code::Invalid);
     }
 }
