@@ -37,6 +37,7 @@ const TICK: Duration = Duration::from_millis(5);
 /// How many bookings share a transaction: as many as meet in a rush.
 const TOGETHER: u32 = 8;
 const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT_US: u64 = 120_000_000;
 const LOOK: Duration = Duration::from_millis(5);
 const SOURCES: [(&str, &str); 3] =
     [("booking", BOOKING_EVENTS), ("ticket", TICKET_EVENTS), ("payment", PAYMENT_EVENTS)];
@@ -93,18 +94,7 @@ async fn measure(
     let (tasks, metrics) = (Tasks::new(), Metrics::new());
     let name = format!("events_{reach:?}").to_lowercase();
     let mut opened = Vec::new();
-    let bus = match kafka {
-        Some(kafka) => {
-            let mut settings = KafkaSettings::new(kafka.brokers());
-            settings.namespace = format!("{name}-");
-            Bus::kafka(&settings, &tasks).await?
-        }
-        None => {
-            let log = open(bench, Engine::Sqlite, &format!("{name}_log")).await?;
-            opened.push(log.clone());
-            Bus::memory(log, tasks.clone()).await?
-        }
-    };
+    let bus = bus(bench, kafka, (&name, &mut opened), &tasks).await?;
     let mut sources = Vec::new();
     for (service, topic) in SOURCES {
         let db = open(bench, engine, &format!("{name}_{service}")).await?;
@@ -127,7 +117,7 @@ async fn measure(
     }
     let expected = deliveries(args, reach);
     let counting = async {
-        let mut lag_us = Histogram::<u64>::new(3)?;
+        let mut lag_us = Histogram::<u64>::new_with_max(LIMIT_US, 3)?;
         for _ in 0..expected {
             lag_us.saturating_record(lags.recv().await.ok_or("the groups are gone")?);
         }
@@ -163,6 +153,23 @@ async fn measure(
         db.close().await;
     }
     Ok(())
+}
+
+/// An event log with nothing in it.
+async fn bus(
+    bench: &Bench<'_>,
+    kafka: Option<&Kafka>,
+    (name, opened): (&str, &mut Vec<Db>),
+    tasks: &Tasks,
+) -> Result<Bus, Failure> {
+    let Some(kafka) = kafka else {
+        let log = open(bench, Engine::Sqlite, &format!("{name}_log")).await?;
+        opened.push(log.clone());
+        return Ok(Bus::memory(log, tasks.clone()).await?);
+    };
+    let mut settings = KafkaSettings::new(kafka.brokers());
+    settings.namespace = format!("{name}-");
+    Ok(Bus::kafka(&settings, tasks).await?)
 }
 
 async fn open(bench: &Bench<'_>, engine: Engine, name: &str) -> Result<Db, Failure> {
