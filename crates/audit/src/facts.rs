@@ -105,8 +105,7 @@ const BOOKINGS: &[Fact] = &[
         "select 'booking', booking_id, version * 1000 + ordinal, from_status, to_status, input, at
          from booking_history",
     ),
-    fact("dead_letter", "select booking_id, step || ': ' || last_error from dead_letters")
-        .open(""),
+    fact("dead_letter", "select booking_id, step || ': ' || last_error from dead_letters").open(""),
 ];
 
 const TICKETS: &[Fact] = &[
@@ -193,10 +192,7 @@ pub(crate) const PROVIDER: &[Fact] = &[
 
 /// The event log in a file.
 pub(crate) const LOG: &[Fact] = &[
-    fact(
-        "doubled",
-        "select id from bus_log group by id having count(*) > 1",
-    ),
+    fact("doubled", "select id from bus_log group by id having count(*) > 1"),
     fact(
         "news",
         "select id, topic, 0, seq, unhex(key, '-'), event ->> 'type',

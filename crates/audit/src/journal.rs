@@ -102,8 +102,8 @@ impl Journal {
         path: &Path,
     ) -> Result<impl Iterator<Item = Result<Acknowledged, Error>> + use<>, Error> {
         let wrong = |line: u64, detail: String| Error::Journal { line, detail };
-        let file = File::open(path)
-            .map_err(|error| wrong(0, format!("{}: {error}", path.display())))?;
+        let file =
+            File::open(path).map_err(|error| wrong(0, format!("{}: {error}", path.display())))?;
         let lines = (1_u64..).zip(BufReader::new(file).lines());
         Ok(lines.map(move |(number, line)| {
             let line = line.map_err(|error| wrong(number, error.to_string()))?;

@@ -154,7 +154,7 @@ impl Log<'_> {
             }
             let at = self.add(&topic, &message)?;
             if let Some(part) = self.part(&message) {
-                part.since.get_or_insert(at);
+                part.since = part.since.or(at);
             }
         }
         for ((topic, _), letter) in letters.iter().filter(|(_, letter)| !letter.is_empty()) {
@@ -171,14 +171,14 @@ impl Log<'_> {
     }
 
     /// Notes an event, but where it was noted before: a relay that was killed repeats itself, and
-    /// consumers remember. Answers when it was made.
-    fn add(&self, topic: &str, message: &BorrowedMessage<'_>) -> Result<i64, Error> {
-        let place = format!("{topic} {} {}", message.partition(), message.offset());
-        let no_event = |detail: &dyn ToString| wrong(format!("{place}: {}", detail.to_string()));
-        let told: Told<'_> = serde_json::from_slice(message.payload().unwrap_or_default())
-            .map_err(|error| no_event(&error))?;
-        let id = Uuid::try_parse(told.id).map_err(|error| no_event(&error))?;
-        let at = Timestamp::parse(told.time).map_err(|error| no_event(&error))?.micros();
+    /// consumers remember. Answers when it was made, if it is an event.
+    fn add(&self, topic: &str, message: &BorrowedMessage<'_>) -> Result<Option<i64>, Error> {
+        let payload = message.payload().unwrap_or_default();
+        let Some((id, at, told)) = told(payload) else {
+            let payload = Value::Text(String::from_utf8_lossy(payload).into_owned());
+            self.notes.add("stray", &[Value::Text(topic.to_owned()), payload])?;
+            return Ok(None);
+        };
         let key = message.key().and_then(|key| Uuid::try_parse_ascii(key).ok());
         let hold = told.data.hold_id.and_then(|hold| Uuid::try_parse(hold).ok());
         const ADD: &str = "insert or ignore into news values (?, ?, ?, ?, ?, ?, ?, ?)";
@@ -193,7 +193,7 @@ impl Log<'_> {
             hold.as_ref().map(Uuid::as_bytes),
             at,
         ])?;
-        Ok(at)
+        Ok(Some(at))
     }
 
     fn add_spans(&self) -> Result<(), Error> {
@@ -238,4 +238,10 @@ impl Log<'_> {
         }
         Ok(())
     }
+}
+
+/// Id, time and the rest of an event; none if it is no event of ours.
+fn told(payload: &[u8]) -> Option<(Uuid, i64, Told<'_>)> {
+    let told: Told<'_> = serde_json::from_slice(payload).ok()?;
+    Some((Uuid::try_parse(told.id).ok()?, Timestamp::parse(told.time).ok()?.micros(), told))
 }

@@ -23,15 +23,15 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use self::{
-    facts::{Depth, Fact},
-    notes::Notes,
-    rules::{Needs, UNSETTLED},
-};
 pub use self::{
     error::Error,
     journal::{Acknowledged, Journal, body_hash},
     report::{Finding, Money, Report, Verdict},
+};
+use self::{
+    facts::{Depth, Fact},
+    notes::Notes,
+    rules::{Needs, UNSETTLED},
 };
 
 /// The services' databases, by name.

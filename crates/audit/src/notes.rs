@@ -14,8 +14,8 @@ use crate::{
 const SCHEMA: &str = include_str!("schema.sql");
 /// Memory for pages, in KiB; what does not fit goes to the temporary directory.
 const SETTINGS: &str = "
-    pragma journal_mode = off; pragma synchronous = off; pragma locking_mode = exclusive;
-    pragma temp_store = file; pragma cache_size = -262144;";
+    pragma main.page_size = 16384; pragma main.journal_mode = off; pragma main.synchronous = off;
+    pragma temp_store = file; pragma main.cache_size = -262144;";
 /// Statements that are kept ready.
 const STATEMENTS: usize = 32;
 
@@ -139,4 +139,55 @@ fn read_only(path: &Path) -> String {
         }
     }
     uri + "?mode=ro"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts;
+
+    fn queue(directory: &Path) -> Connection {
+        let owner = Connection::open(directory.join("a # file? of 100%.sqlite")).unwrap();
+        let tables = "pragma journal_mode = wal;
+            create table kv_lines (line bigint, name text, last bigint, serving bigint);
+            create table kv_places (line bigint, number bigint, member text);
+            create table kv_outcomes (line bigint, number bigint, member text);
+            insert into kv_lines values (1, 'a', 3, 1);
+            insert into kv_places values (1, 2, 'b'), (1, 3, 'c');";
+        owner.execute_batch(tables).unwrap();
+        owner
+    }
+
+    fn take(notes: &Notes, directory: &Path) -> Result<(), Error> {
+        let facts: Vec<&Fact> = facts::QUEUE.iter().collect();
+        let path = directory.join("a # file? of 100%.sqlite");
+        notes.take_file(&path, ("queue", &facts), Depth::All)
+    }
+
+    #[test]
+    fn a_file_is_read_while_its_owner_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let owner = queue(directory.path());
+        owner.execute_batch("begin immediate; insert into kv_places values (1, 4, 'd')").unwrap();
+        let notes = Notes::new().unwrap();
+        take(&notes, directory.path()).unwrap();
+        owner.execute_batch("commit").unwrap();
+        assert_eq!(notes.number("select waiting from line").unwrap(), 2, "as it was committed");
+        assert_eq!(notes.number("select count(*) from place").unwrap(), 2);
+        let again = Notes::new().unwrap();
+        take(&again, directory.path()).unwrap();
+        assert_eq!(again.number("select waiting from line").unwrap(), 3);
+    }
+
+    #[test]
+    fn a_store_that_is_missing_or_lacks_a_table_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = take(&Notes::new().unwrap(), directory.path()).unwrap_err();
+        assert!(missing.to_string().contains("can't be read"), "{missing}");
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0, "and it is not made");
+        let owner = queue(directory.path());
+        owner.execute_batch("drop table kv_outcomes").unwrap();
+        let lacking = take(&Notes::new().unwrap(), directory.path()).unwrap_err();
+        assert!(lacking.to_string().contains("no such table: kv_outcomes"), "{lacking}");
+    }
 }

@@ -39,15 +39,18 @@ pub(crate) async fn take(
     let work = async |client: Client| copy(&client, (origin, facts), depth, notes).await;
     match &server.ca_file {
         None => {
-            let (client, connection) = config.connect(NoTls).await.map_err(|its| words(&its))
+            let (client, connection) = config
+                .connect(NoTls)
+                .await
+                .map_err(|its| words(&its))
                 .map_err(|its| wrong(&its))?;
             let (done, _ended) = tokio::join!(work(client), connection);
             done
         }
         Some(path) => {
             let tls = tls(path).map_err(|detail| wrong(&detail))?;
-            let (client, connection) = config.connect(tls).await.map_err(|its| words(&its))
-                .map_err(|its| wrong(&its))?;
+            let (client, connection) =
+                config.connect(tls).await.map_err(|its| words(&its)).map_err(|its| wrong(&its))?;
             let (done, _ended) = tokio::join!(work(client), connection);
             done
         }
@@ -104,9 +107,8 @@ fn words(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(said) => said.to_string(),
         None => {
-            let why = std::error::Error::source(error).map_or_else(String::new, |its| {
-                format!(": {its}")
-            });
+            let why =
+                std::error::Error::source(error).map_or_else(String::new, |its| format!(": {its}"));
             format!("{error}{why}")
         }
     }

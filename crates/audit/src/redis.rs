@@ -10,12 +10,7 @@ const STORE: &str = "the queue in Redis";
 const AT_ONCE: usize = 2_000;
 
 /// Takes over all lines. Blocks.
-pub(crate) fn take(
-    url: &str,
-    namespace: &str,
-    depth: Depth,
-    notes: &Notes,
-) -> Result<(), Error> {
+pub(crate) fn take(url: &str, namespace: &str, depth: Depth, notes: &Notes) -> Result<(), Error> {
     let wrong = |error: RedisError| Error::store(STORE, error);
     let client = redis::Client::open(url).map_err(wrong)?;
     let mut connection = client.get_connection().map_err(wrong)?;
@@ -83,8 +78,8 @@ fn take_hash(
     for entry in found {
         let (member, value) = entry.map_err(wrong)?;
         let number = value.split(':').nth(at).and_then(|number| number.parse().ok());
-        let number: i64 = number
-            .ok_or_else(|| Error::store(STORE, format!("{member} of {key} is {value:?}")))?;
+        let number: i64 =
+            number.ok_or_else(|| Error::store(STORE, format!("{member} of {key} is {value:?}")))?;
         // A scan may answer a member twice, but not with another number.
         if seen.insert((hash(&member), number)) {
             let name = Value::Text(name.to_owned());

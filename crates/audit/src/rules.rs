@@ -47,3 +47,25 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Rule> {
         .into_iter()
         .flatten()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DERIVED, WAITING, notes::Notes};
+
+    #[test]
+    fn every_rule_can_be_asked_and_has_a_name_of_its_own() {
+        let notes = Notes::new().unwrap();
+        notes.run("insert into bound values (3, 2, 3)").unwrap();
+        notes.run(WAITING).unwrap();
+        notes.run(DERIVED).unwrap();
+        let mut names: Vec<_> = all().chain([&UNSETTLED]).map(|rule| rule.name).collect();
+        for rule in all().chain([&UNSETTLED]) {
+            let asked = notes.ask(rule).unwrap_or_else(|error| panic!("{}: {error}", rule.name));
+            assert_eq!((asked.count, asked.looked_at), (0, Some(0)), "{}", rule.name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all().count() + 1);
+    }
+}

@@ -52,6 +52,7 @@ create table span (
     topic text, part integer, first integer, next integer, count integer, trimmed integer
 );
 create table doubled (id blob);
+create table stray (topic text, words text);
 create table behind (consumer text, topic text, events integer);
 create table given_up (words text);
 

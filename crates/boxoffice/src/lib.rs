@@ -1,5 +1,6 @@
 //! Boxoffice as a library: [`start`] the services that [`Settings`] name, in this process.
 
+mod audit;
 pub mod cli;
 mod compose;
 pub mod demo;
@@ -13,6 +14,7 @@ mod settings;
 mod state;
 pub mod topology;
 
+pub use audit::stores;
 pub use error::StartError;
 pub use host::{Addresses, Running, SANDBOX, start};
 pub use seed::DemoAccount;

@@ -29,11 +29,7 @@ pub(crate) const WAYS: &[(&str, &str, &[&str])] = &[
             "EXPIRED",
         ],
     ),
-    (
-        "booking",
-        "PAYMENT_PROCESSING",
-        &["PAYMENT_PROCESSING", "CONFIRMED", "CANCELLED", "FAILED"],
-    ),
+    ("booking", "PAYMENT_PROCESSING", &["PAYMENT_PROCESSING", "CONFIRMED", "CANCELLED", "FAILED"]),
     ("booking", "CONFIRMED", &["CONFIRMED", "CANCELLED"]),
     ("booking", "CANCELLED", &["CANCELLED"]),
     ("booking", "FAILED", &["FAILED"]),

@@ -10,7 +10,8 @@ pub(super) const RULES: &[Rule] = &[
         "select topic, 'the log of ' || topic || ' has a hole: ' || count || ' events from '
            || first || ' to ' || (next - 1)
          from span where count <> next - first
-         union all select id, 'event is in the log twice' from doubled",
+         union all select id, 'event is in the log twice' from doubled
+         union all select topic, 'what is no event: ' || substr(words, 1, 200) from stray",
     ),
     rule(
         "each step of a booking is told once, in order",

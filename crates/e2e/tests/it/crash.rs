@@ -12,8 +12,7 @@ use self::platform::Platform;
 use crate::{
     fleet,
     sale::{
-        FORGETFUL, ROOMY, come_to_rest,
-        facts::Facts,
+        FORGETFUL, ROOMY, audit, come_to_rest,
         journal::Entries,
         load::{Load, Pace, World},
         plants, report, stage,
@@ -87,10 +86,10 @@ impl Run {
         world.ask_again().await;
         platform.stop().await;
 
-        let facts = Facts::read(&stores).await;
         let entries = world.journal.entries().clone();
-        let violations = [web.unanswered(), violations(&facts, &entries, &world.stage)].concat();
-        report(&facts, &entries, began.elapsed());
+        let seen = audit(&stores, &entries).await;
+        let violations = [web.unanswered(), violations(&seen, &entries, &world.stage)].concat();
+        report(&seen, &entries, began.elapsed());
         if !violations.is_empty() {
             println!("{} violations:\n{}", violations.len(), violations.join("\n"));
             println!("{}", platform.log());

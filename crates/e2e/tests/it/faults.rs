@@ -15,8 +15,7 @@ use self::settling::Bookings;
 use crate::{
     fleet::{Fleet, Parts, Size},
     sale::{
-        FORGETFUL, ROOMY, come_to_rest,
-        facts::Facts,
+        FORGETFUL, ROOMY, audit, come_to_rest,
         load::{Load, Pace, World},
         plants, report, stage, violations,
         web::{Face, Web},
@@ -148,10 +147,10 @@ impl Sale {
         come_to_rest(&stores, patience).await;
         self.world.ask_again().await;
         self.fleet.stop().await;
-        let facts = Facts::read(&stores).await;
         let entries = self.world.journal.entries().clone();
-        let found = [self.web.unanswered(), violations(&facts, &entries, &self.world.stage)];
-        report(&facts, &entries, began.elapsed());
+        let seen = audit(&stores, &entries).await;
+        let found = [self.web.unanswered(), violations(&seen, &entries, &self.world.stage)];
+        report(&seen, &entries, began.elapsed());
         let found = found.concat();
         if found.is_empty() {
             plants::each_is_found(&stores, &entries).await;

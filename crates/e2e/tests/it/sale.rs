@@ -1,8 +1,6 @@
 //! A sale that is watched: clients that note what they are told, what the stores say, and the audit
 //! of both. Used by all that is done to a platform while it sells.
 
-pub(crate) mod audit;
-pub(crate) mod facts;
 pub(crate) mod journal;
 pub(crate) mod load;
 mod log;
@@ -13,15 +11,10 @@ pub(crate) mod web;
 
 use std::time::Duration;
 
+use ::audit::{Options, Report};
 use tokio::time::{Instant, sleep};
 
-use self::{
-    audit::{audit, unsettled},
-    facts::Facts,
-    journal::Entries,
-    stage::Stage,
-    stores::Stores,
-};
+use self::{journal::Entries, stage::Stage, stores::Stores};
 
 /// Limits that let one address be many buyers, who think of passwords that nobody uses again.
 pub(crate) const ROOMY: &[(&str, &str)] = &[
@@ -62,40 +55,43 @@ const POLL: Duration = Duration::from_millis(300);
 /// Waits until nothing is left undone, or the time for it is over: the audit says what is left.
 pub(crate) async fn come_to_rest(stores: &Stores, patience: Duration) {
     let give_up = Instant::now() + patience;
-    loop {
-        let left = unsettled(&Facts::read(stores).await);
-        if left.is_empty() || Instant::now() > give_up {
+    while !::audit::unsettled(&stores.audited()).await.unwrap().is_empty() {
+        if Instant::now() > give_up {
             return;
         }
         sleep(POLL).await;
     }
 }
 
+/// What the audit says of everything, with what clients were told. Nobody may be at work.
+pub(crate) async fn audit(stores: &Stores, entries: &Entries) -> Report {
+    let directory = tempfile::tempdir().unwrap();
+    let journal = Some(entries.write(directory.path()));
+    // At rest everything is judged, and nothing has to be late to be wrong.
+    let options = Options { journal, quiet: Duration::ZERO, ..Options::default() };
+    ::audit::run(&stores.audited(), &options).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// All that is wrong once everything should have come to rest.
+pub(crate) fn words(report: &Report) -> Vec<String> {
+    let unsettled = report.unsettled.findings.iter().map(|found| format!("unsettled: {found}"));
+    [report.words(), unsettled.collect()].concat()
+}
+
 /// All that breaks a rule, and events that are not on sale as the stage was set.
-pub(crate) fn violations(facts: &Facts, entries: &Entries, stage: &Stage) -> Vec<String> {
-    let mut violations = audit(facts, entries);
-    let events = stage.halls.len() + stage.queues.len() + DEMO_EVENTS;
-    if facts.tallies.len() != events {
-        violations.push(format!("{} events are on sale, not {events}", facts.tallies.len()));
+pub(crate) fn violations(report: &Report, entries: &Entries, stage: &Stage) -> Vec<String> {
+    let mut violations = [entries.wrong(), words(report)].concat();
+    let (found, events) =
+        (report.count("events on sale"), stage.halls.len() + stage.queues.len() + DEMO_EVENTS);
+    if found != events as i64 {
+        violations.push(format!("{found} events are on sale, not {events}"));
     }
     violations
 }
 
 /// Tells how much happened.
-pub(crate) fn report(facts: &Facts, entries: &Entries, took: Duration) {
-    let status = |name: &str| facts.bookings.iter().filter(|its| its.status == name).count();
-    println!(
-        "{} bookings asked for in {took:?}: {} confirmed, {} cancelled, {} expired, {} failed; \
-         {} tickets, {} refunds, {} places in queues, {} events, {} mails",
-        entries.wishes.len(),
-        status("CONFIRMED"),
-        status("CANCELLED"),
-        status("EXPIRED"),
-        status("FAILED"),
-        facts.tickets.len(),
-        facts.provider_refunds.len(),
-        entries.places.len(),
-        facts.events.len(),
-        facts.mails.len(),
-    );
+pub(crate) fn report(report: &Report, entries: &Entries, took: Duration) {
+    let counts = report.looked_at.iter().map(|(name, count)| format!("{count} {name}"));
+    let counts = counts.collect::<Vec<_>>().join(", ");
+    println!("{} bookings asked for in {took:?}: {counts}", entries.wishes.len());
 }

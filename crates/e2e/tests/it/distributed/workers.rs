@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use db::Db;
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -11,13 +12,12 @@ use tokio::{
 use crate::{
     fleet::Fleet,
     sale::{
-        audit::audit,
-        come_to_rest,
-        facts::Facts,
+        audit, come_to_rest,
         load::{Load, Pace, World},
         report, stage,
-        stores::{Store, at},
+        stores::at,
         web::{Face, Web},
+        words,
     },
 };
 
@@ -40,16 +40,21 @@ pub(super) async fn nothing_is_handled_twice(fleet: &Fleet) {
     come_to_rest(&stores, PATIENCE).await;
     world.ask_again().await;
 
-    let facts = Facts::read(&stores).await;
     let entries = world.journal.entries().clone();
-    report(&facts, &entries, began.elapsed());
-    assert_eq!([web.unanswered(), audit(&facts, &entries)].concat(), Vec::<String>::new());
+    let seen = audit(&stores, &entries).await;
+    report(&seen, &entries, began.elapsed());
+    let wrong = [web.unanswered(), entries.wrong(), words(&seen)];
+    assert_eq!(wrong.concat(), Vec::<String>::new());
     let served: Vec<_> = served(fleet).await.into_iter().zip(before).map(|(a, b)| a - b).collect();
     assert!(!entries.places.is_empty());
     assert_eq!(served.iter().sum::<u64>(), entries.places.len() as u64, "{served:?}");
 
-    let mails = Store::open(&stores, "booking_system").await;
-    let attempts = mails.all("select attempts from mails", |row| at::<i64>(row, 0)).await;
+    let mails = Db::open(&stores.settings("booking_system")).await.unwrap();
+    let attempts: Vec<i64> = mails
+        .read(|tx| Box::pin(async move { tx.query("select attempts from mails", &[]).await }))
+        .await
+        .map(|rows: Vec<db::Row>| rows.iter().map(|row| at(row, 0)).collect())
+        .unwrap_or_else(|error: db::Error| panic!("{error}"));
     mails.close().await;
     assert!(attempts.iter().all(|attempts| *attempts == 1), "{attempts:?}");
     let sent = counted(fleet, "email-worker", "email_worker_delivery_success_total").await;

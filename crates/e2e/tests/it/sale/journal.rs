@@ -1,8 +1,13 @@
-//! What the clients know: what they asked for, what they were told, and what they were told twice.
+//! What the clients know: what they asked for, and all that they were told, for the audit.
 
-use std::sync::{Mutex, MutexGuard};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard},
+};
 
+use audit::{Acknowledged, body_hash};
 use serde_json::Value;
+use uuid::Uuid;
 
 /// A request for a booking, made once or more under one key.
 #[derive(Debug, Clone)]
@@ -11,21 +16,7 @@ pub(crate) struct Wish {
     pub(crate) token: String,
     pub(crate) key: String,
     pub(crate) body: Value,
-    /// What the key's request was answered; none while that is not known.
-    pub(crate) answer: Option<Answer>,
-    /// Somebody was told that it is confirmed.
-    pub(crate) seen_confirmed: bool,
-    /// Somebody was told that it is cancelled.
-    pub(crate) seen_cancelled: bool,
-}
-
-/// What a request for a booking was answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// There is one. While it is still being opened it can come to be refused.
-    Booking { id: String, opening: bool },
-    /// Refused for good.
-    Refused(String),
+    pub(crate) answered: bool,
 }
 
 /// A place in a queue that a buyer was given.
@@ -34,13 +25,8 @@ pub(crate) struct Place {
     pub(crate) event: String,
     pub(crate) account: String,
     pub(crate) token: String,
-    pub(crate) number: u64,
-    /// Whether the queue is to book for the buyer.
-    pub(crate) wished: bool,
-    /// What it came to; empty while it waits.
-    pub(crate) end: String,
-    /// What the queue booked.
-    pub(crate) booking: Option<String>,
+    /// Whether it is known what it came to.
+    pub(crate) over: bool,
 }
 
 /// All of it. Shared by the clients.
@@ -51,8 +37,10 @@ pub(crate) struct Journal(Mutex<Entries>);
 pub(crate) struct Entries {
     pub(crate) wishes: Vec<Wish>,
     pub(crate) places: Vec<Place>,
-    /// Answers that can't both be true.
-    pub(crate) contradictions: Vec<String>,
+    /// Every answer, in order.
+    pub(crate) told: Vec<Acknowledged>,
+    /// Answers that nobody may get.
+    pub(crate) surprises: Vec<String>,
 }
 
 impl Journal {
@@ -67,36 +55,25 @@ impl Journal {
         entries.wishes.len() - 1
     }
 
-    /// Notes what a wish was answered, the first time or again.
-    pub(crate) fn answered(&self, wish: usize, status: u16, body: &Value) -> Answer {
-        let answer = Answer::of(status, body);
+    /// Notes what a wish was answered, the first time or again; says whether there is a booking.
+    pub(crate) fn answered(&self, wish: usize, http: u16, body: &Value) -> bool {
         let entries = &mut *self.entries();
         let wish = &mut entries.wishes[wish];
-        let agrees = match (&wish.answer, &answer) {
-            (None, _) => true,
-            (Some(Answer::Booking { id, .. }), Answer::Booking { id: now, .. }) => id == now,
-            (Some(Answer::Booking { opening, .. }), Answer::Refused(_)) => *opening,
-            (Some(Answer::Refused(before)), now) => *now == Answer::Refused(before.clone()),
-        };
-        if !agrees {
-            let words = format!("key {}: {:?}, then {answer:?}", wish.key, wish.answer);
-            entries.contradictions.push(words);
-        }
-        wish.answer = Some(answer.clone());
-        if status == 201 {
-            wish.seen(body);
-        }
-        answer
+        wish.answered = true;
+        entries.told.push(wish.told(http, body));
+        http == 201
     }
 
     /// Notes how a booking was seen.
     pub(crate) fn seen(&self, wish: usize, booking: &Value) {
-        self.entries().wishes[wish].seen(booking);
+        let entries = &mut *self.entries();
+        entries.told.push(entries.wishes[wish].told(200, booking));
     }
 
     /// Notes a place that a buyer was given.
-    pub(crate) fn place(&self, place: Place) -> usize {
-        let mut entries = self.entries();
+    pub(crate) fn place(&self, place: Place, seen: &Value) -> usize {
+        let entries = &mut *self.entries();
+        entries.told.push(place.told(seen));
         entries.places.push(place);
         entries.places.len() - 1
     }
@@ -105,34 +82,62 @@ impl Journal {
     pub(crate) fn place_seen(&self, place: usize, seen: &Value) -> bool {
         let entries = &mut *self.entries();
         let place = &mut entries.places[place];
+        entries.told.push(place.told(seen));
         let status = seen["status"].as_str().unwrap_or_default();
-        if seen["number"].as_u64() != Some(place.number) {
-            let words = format!("place {} of {} became {seen}", place.number, place.account);
-            entries.contradictions.push(words);
-        }
-        if !["waiting", "processing"].contains(&status) {
-            status.clone_into(&mut place.end);
-            place.booking = seen["booking_id"].as_str().map(str::to_owned);
-        }
-        !place.end.is_empty()
+        place.over |= !["waiting", "processing"].contains(&status);
+        place.over
+    }
+}
+
+impl Entries {
+    /// Keys that are stuck, and answers that nobody may get.
+    pub(crate) fn wrong(&self) -> Vec<String> {
+        let stuck = self.wishes.iter().filter(|wish| !wish.answered);
+        let stuck = stuck.map(|wish| format!("key {} is stuck: never answered", wish.key));
+        stuck.chain(self.surprises.iter().cloned()).collect()
+    }
+
+    /// Writes all that was told into a file in `directory`; answers where it is.
+    pub(crate) fn write(&self, directory: &Path) -> PathBuf {
+        let path = directory.join("journal.jsonl");
+        let journal = audit::Journal::create(&path).unwrap();
+        self.told.iter().for_each(|told| journal.note(told).unwrap());
+        journal.flush().unwrap();
+        path
     }
 }
 
 impl Wish {
-    fn seen(&mut self, booking: &Value) {
-        self.seen_confirmed |= booking["status"] == "confirmed";
-        self.seen_cancelled |= booking["status"] == "cancelled";
+    fn told(&self, http: u16, body: &Value) -> Acknowledged {
+        let text = |key: &str| body[key].as_str().map(str::to_owned);
+        let refused = http >= 400;
+        Acknowledged::Booking {
+            account: id(&self.account),
+            key: self.key.clone(),
+            body: body_hash(self.body.to_string().as_bytes()),
+            http,
+            booking: body["booking_id"].as_str().filter(|_| !refused).map(id),
+            reference: text("reference"),
+            status: text("status").filter(|_| !refused).unwrap_or_default(),
+            total_minor: body["total"]["minor"].as_i64(),
+            currency: body["total"]["currency"].as_str().map(str::to_owned),
+            code: text("code").unwrap_or_default(),
+        }
     }
 }
 
-impl Answer {
-    fn of(status: u16, body: &Value) -> Self {
-        if status == 201 {
-            let opening = ["pending", "reserving", "seats_reserved"];
-            let opening = opening.contains(&body["status"].as_str().unwrap_or_default());
-            let id = body["booking_id"].as_str().unwrap_or_default().to_owned();
-            return Self::Booking { id, opening };
+impl Place {
+    fn told(&self, seen: &Value) -> Acknowledged {
+        Acknowledged::Place {
+            account: id(&self.account),
+            event: id(&self.event),
+            number: seen["number"].as_u64().unwrap_or_default(),
+            status: seen["status"].as_str().unwrap_or_default().to_owned(),
+            booking: seen["booking_id"].as_str().map(id),
         }
-        Self::Refused(format!("{status} {}", body["code"].as_str().unwrap_or_default()))
     }
+}
+
+fn id(text: &str) -> Uuid {
+    text.parse().unwrap()
 }

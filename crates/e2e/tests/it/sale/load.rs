@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    journal::{Answer, Journal, Place, Wish},
+    journal::{Journal, Place, Wish},
     stage::{Buyer, ROWS, SEATS_A_ROW, Stage},
     web::{Call, Heard, Web},
 };
@@ -139,9 +139,7 @@ impl World {
             token: buyer.token.clone(),
             key,
             body,
-            answer: None,
-            seen_confirmed: false,
-            seen_cancelled: false,
+            answered: false,
         });
         (number, call)
     }
@@ -171,12 +169,12 @@ impl World {
                 Heard::Lost => sleep(POLL).await,
             }
         };
-        let answer = self.journal.answered(wish, status, &body);
+        let booked = self.journal.answered(wish, status, &body);
         if self.chance(20) {
             let (status, body) = self.web.insist(call).await?;
             self.journal.answered(wish, status, &body);
         }
-        matches!(answer, Answer::Booking { .. }).then_some(body)
+        booked.then_some(body)
     }
 
     /// Pays, and asks again when nothing is heard; a buyer may also lose patience.
@@ -271,20 +269,18 @@ impl World {
         let path = format!("/api/v1/events/{event}/queue");
         let join = Call::post(&path, &body).by(&buyer.token);
         let Some((status, seen)) = self.web.insist(&join).await else { return };
-        let Some(number) = seen["number"].as_u64().filter(|_| [200, 201].contains(&status)) else {
+        if ![200, 201].contains(&status) {
             let words = format!("joining a queue was answered {status} {seen}");
-            self.journal.entries().contradictions.push(words);
+            self.journal.entries().surprises.push(words);
             return;
-        };
-        let place = self.journal.place(Place {
+        }
+        let place = Place {
             event: event.to_owned(),
             account: buyer.account.clone(),
             token: buyer.token.clone(),
-            number,
-            wished,
-            end: String::new(),
-            booking: None,
-        });
+            over: false,
+        };
+        let place = self.journal.place(place, &seen);
         let look = Call::get(format!("{path}/place")).by(&buyer.token);
         let give_up = Instant::now() + PATIENCE;
         while Instant::now() < give_up && !self.over.load(Relaxed) {
@@ -344,7 +340,7 @@ impl World {
         stream::iter(again).buffer_unordered(AT_ONCE).collect::<()>().await;
         let places = self.journal.entries().places.clone();
         let again = places.into_iter().enumerate().map(|(number, place)| async move {
-            if !place.end.is_empty() {
+            if place.over {
                 return;
             }
             let look = Call::get(format!("/api/v1/events/{}/queue/place", place.event));

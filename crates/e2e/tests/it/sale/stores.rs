@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
 };
 
-use db::{Db, FromValue, Row, Settings};
+use db::{FromValue, Row, Settings};
 use kernel::Secret;
 use platform::{
     Tasks,
@@ -40,9 +40,6 @@ pub(crate) struct Servers {
     pub(crate) instead: Option<(String, String)>,
 }
 
-/// A database, to read only.
-pub(crate) struct Store(Db);
-
 impl Stores {
     /// Where the database called `name` is.
     pub(crate) fn url(&self, name: &str) -> String {
@@ -55,6 +52,28 @@ impl Stores {
                 _ => format!("{}/{name}", servers.database),
             },
         }
+    }
+
+    /// The same for the audit.
+    pub(crate) fn audited(&self) -> audit::Stores {
+        let servers = match self {
+            Self::Files(state) => return audit::Stores::in_directory(state),
+            Self::Servers(servers) => servers,
+        };
+        let namespace = String::new();
+        audit::Stores {
+            databases: audit::DATABASES.map(|name| (name, self.database(name))).into(),
+            log: audit::Log::Brokers {
+                brokers: servers.brokers.clone(),
+                namespace: namespace.clone(),
+            },
+            queue: audit::Queue::Redis { url: servers.redis.clone(), namespace },
+            provider: Some(servers.sandbox.join(format!("{PROVIDER}.sqlite"))),
+        }
+    }
+
+    fn database(&self, name: &str) -> audit::Database {
+        audit::Database::Server(audit::Server { url: self.url(name), ca_file: None })
     }
 
     pub(crate) fn settings(&self, name: &str) -> Settings {
@@ -104,32 +123,6 @@ impl Servers {
     pub(crate) async fn kv(&self, tasks: &Tasks) -> Kv {
         let (url, namespace) = (Secret::new(self.redis.clone()), String::new());
         Kv::redis(&RedisSettings { url, namespace }, tasks).await.unwrap()
-    }
-}
-
-impl Store {
-    pub(crate) async fn open(stores: &Stores, name: &str) -> Self {
-        let opened = Db::open(&stores.settings(name)).await;
-        Self(opened.unwrap_or_else(|error| panic!("{name}: {error}")))
-    }
-
-    pub(crate) async fn all<T: Send + 'static>(
-        &self,
-        sql: &'static str,
-        of: fn(&Row) -> T,
-    ) -> Vec<T> {
-        let rows = self.0.read(move |tx| Box::pin(async move { tx.query(sql, &[]).await }));
-        rows.await.unwrap_or_else(|error| panic!("{sql}: {error}")).iter().map(of).collect()
-    }
-
-    /// Each row's text after `what`.
-    pub(crate) async fn told(&self, what: &str, sql: &'static str) -> Vec<String> {
-        let texts = self.all(sql, |row| at::<String>(row, 0)).await;
-        texts.into_iter().map(|text| format!("{what} {text}")).collect()
-    }
-
-    pub(crate) async fn close(self) {
-        self.0.close().await;
     }
 }
 
