@@ -1,6 +1,6 @@
 //! The handles that every verb gets.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use db::Db;
 use kernel::{Clock, Ids};
@@ -8,7 +8,7 @@ use platform::{Metrics, Tasks};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Notify;
 
-use crate::{Config, provider::Provider, templates::Templates};
+use crate::{Config, domain::Pace, ops::Letters, provider::Provider, templates::Templates};
 
 pub(crate) struct App {
     pub db: Db,
@@ -17,6 +17,10 @@ pub(crate) struct App {
     pub tasks: Tasks,
     pub provider: Provider,
     pub templates: Templates,
+    /// Stores letters that meet in one transaction.
+    pub letters: Letters,
+    /// How many mails may be delivered now.
+    pub pace: Mutex<Pace>,
     /// Told when there is a mail to deliver.
     pub due: Arc<Notify>,
     pub counts: Counts,

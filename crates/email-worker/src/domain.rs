@@ -1,8 +1,12 @@
 //! Mails and their states. Pure.
 
+mod pace;
+
 use std::time::Duration;
 
 use kernel::{MailId, Timestamp};
+
+pub(crate) use self::pace::Pace;
 
 /// A mail's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub(crate) struct Mail {
     pub last_error: String,
     pub created_at: Timestamp,
     pub sent_at: Option<Timestamp>,
+    /// What the template is to say, as JSON; none once the mail is rendered.
+    pub letter: Option<String>,
 }
 
 /// What follows a failed delivery.

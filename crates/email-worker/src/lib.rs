@@ -14,7 +14,7 @@ mod templates;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids};
@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 use tonic::service::Routes;
 use wire::pb::email_worker::v1::email_worker_service_server::EmailWorkerServiceServer;
 
-use crate::{app::App, provider::Provider, templates::Templates};
+use crate::{app::App, domain::Pace, provider::Provider, templates::Templates};
 
 /// The service's name.
 pub const NAME: &str = "email-worker";
@@ -37,14 +37,23 @@ pub const CONFIG: &str = include_str!("../config.toml");
 /// The service's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     owner: NAME,
-    postgres: &[Migration {
-        name: "0001_mails",
-        sql: include_str!("../migrations/postgres/0001_mails.sql"),
-    }],
-    sqlite: &[Migration {
-        name: "0001_mails",
-        sql: include_str!("../migrations/sqlite/0001_mails.sql"),
-    }],
+    postgres: &[
+        Migration {
+            name: "0001_mails",
+            sql: include_str!("../migrations/postgres/0001_mails.sql"),
+        },
+        Migration {
+            name: "0002_letters",
+            sql: include_str!("../migrations/postgres/0002_letters.sql"),
+        },
+    ],
+    sqlite: &[
+        Migration { name: "0001_mails", sql: include_str!("../migrations/sqlite/0001_mails.sql") },
+        Migration {
+            name: "0002_letters",
+            sql: include_str!("../migrations/sqlite/0002_letters.sql"),
+        },
+    ],
 };
 
 /// The section `[email-worker]`; see `config.toml`.
@@ -59,6 +68,8 @@ pub struct Config {
     pub retry_seconds: u64,
     /// How many mails are delivered at once.
     pub batch: u32,
+    /// How many mails are delivered a second at most.
+    pub deliveries_per_second: u32,
     /// How long a delivery may take.
     pub lease_seconds: u64,
     /// How long mails are kept.
@@ -106,6 +117,8 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
             .map_err(|detail| wrong("provider", detail))?,
         templates: Templates::new()?,
         counts: app::Counts::new(&metrics),
+        letters: ops::letters(deps.db.clone()),
+        pace: Mutex::new(Pace::new(config.deliveries_per_second)),
         due: Arc::new(Notify::new()),
         db: deps.db,
         clock: deps.clock,
@@ -135,6 +148,7 @@ impl Config {
             ("max_attempts", u64::from(self.max_attempts), 1..=100),
             ("retry_seconds", self.retry_seconds, 1..=3_600),
             ("batch", u64::from(self.batch), 1..=1_000),
+            ("deliveries_per_second", u64::from(self.deliveries_per_second), 1..=100_000),
             ("lease_seconds", self.lease_seconds, 5..=3_600),
             ("keep_days", self.keep_days, 1..=3_650),
         ];

@@ -1,6 +1,8 @@
 //! The SQL of email-worker; one function, one promise.
 
-use db::{Error, Row, Sql, Tx, Value};
+use std::collections::HashMap;
+
+use db::{Engine, Error, Row, Sql, Tx, Value};
 use kernel::{AccountId, MailId, Page, Timestamp};
 
 use crate::domain::{Mail, Status};
@@ -21,38 +23,61 @@ pub(crate) async fn put_contact(
     Ok(())
 }
 
-/// An account's address and first name.
-pub(crate) async fn contact(
+/// The addresses and first names of these accounts, as far as they are known.
+pub(crate) async fn contacts(
     tx: &mut Tx,
-    account: AccountId,
-) -> Result<Option<(String, String)>, Error> {
-    let row = tx
-        .query_opt(
-            "select email, first_name from contacts where account_id = $1",
-            &[account.into()],
-        )
-        .await?;
-    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+    accounts: Vec<AccountId>,
+) -> Result<HashMap<AccountId, (String, String)>, Error> {
+    const FIND: Sql = Sql::split(
+        "select account_id, email, first_name from contacts where account_id = any($1)",
+        "select account_id, email, first_name from contacts
+         where account_id in (select unhex(value) from json_each($1))",
+    );
+    let rows = tx.query(FIND, &[accounts.into()]).await?;
+    rows.iter().map(|row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))).collect()
 }
 
-/// Stores a mail that is to be delivered at once.
-pub(crate) async fn insert_mail(tx: &mut Tx, mail: &Mail) -> Result<(), Error> {
-    tx.execute(
+/// Stores mails that are to be delivered from the moment beside them on.
+pub(crate) async fn insert_mails(tx: &mut Tx, mails: &[(Mail, Timestamp)]) -> Result<(), Error> {
+    const INSERT: Sql = Sql::split(
         "insert into mails (mail_id, to_address, subject, template, html, text, status, attempts,
-                            due_at, last_error, created_at)
-         values ($1, $2, $3, $4, $5, $6, 'pending', 0, $7, '', $8)",
-        &[
-            mail.id.into(),
-            mail.to.clone().into(),
-            mail.subject.clone().into(),
-            mail.template.clone().into(),
-            mail.html.clone().into(),
-            mail.text.clone().into(),
-            mail.created_at.into(),
-            mail.created_at.into(),
-        ],
-    )
-    .await?;
+                            due_at, last_error, created_at, letter)
+         select mail_id, to_address, subject, template, '', '', 'pending', 0, due_at, '',
+                created_at, letter
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[],
+                     $6::timestamptz[], $7::text[])
+           as mail (mail_id, to_address, subject, template, due_at, created_at, letter)",
+        "insert into mails (mail_id, to_address, subject, template, html, text, status, attempts,
+                            due_at, last_error, created_at, letter)
+         values ($1, $2, $3, $4, '', '', 'pending', 0, $5, '', $6, $7)",
+    );
+    let letter = |mail: &Mail| mail.letter.clone().unwrap_or_default();
+    if mails.is_empty() {
+        return Ok(());
+    }
+    if tx.engine() == Engine::Sqlite {
+        let rows = mails.iter().map(|(mail, due_at)| {
+            let (to, subject) = ((&mail.to).into(), (&mail.subject).into());
+            let (template, created_at) = ((&mail.template).into(), mail.created_at.into());
+            let due_at = (*due_at).into();
+            vec![mail.id.into(), to, subject, template, due_at, created_at, letter(mail).into()]
+        });
+        tx.execute_many(INSERT, &rows.collect::<Vec<_>>()).await?;
+        return Ok(());
+    }
+    let texts = |of: fn(&Mail) -> &String| -> Value {
+        mails.iter().map(|(mail, _)| of(mail).clone()).collect::<Vec<_>>().into()
+    };
+    let columns = [
+        mails.iter().map(|(mail, _)| mail.id).collect::<Vec<_>>().into(),
+        texts(|mail| &mail.to),
+        texts(|mail| &mail.subject),
+        texts(|mail| &mail.template),
+        mails.iter().map(|(_, due_at)| *due_at).collect::<Vec<_>>().into(),
+        mails.iter().map(|(mail, _)| mail.created_at).collect::<Vec<_>>().into(),
+        mails.iter().map(|(mail, _)| letter(mail)).collect::<Vec<_>>().into(),
+    ];
+    tx.execute(INSERT, &columns).await?;
     Ok(())
 }
 
@@ -68,49 +93,55 @@ pub(crate) async fn take_due(
          where mail_id in (select mail_id from mails where due_at <= $1 order by due_at limit $3
                            for update skip locked)
          returning mail_id, to_address, subject, template, html, text, status, attempts,
-                   last_error, created_at, sent_at",
+                   last_error, created_at, sent_at, letter",
         "update mails set status = 'processing', attempts = attempts + 1, due_at = $2
          where mail_id in (select mail_id from mails where due_at <= $1 order by due_at limit $3)
          returning mail_id, to_address, subject, template, html, text, status, attempts,
-                   last_error, created_at, sent_at",
+                   last_error, created_at, sent_at, letter",
     );
     let rows = tx.query(TAKE, &[now.into(), lease.into(), limit.into()]).await?;
     rows.iter().map(mail).collect()
 }
 
-/// Notes that a provider took the mail; nothing if another worker has taken it over meanwhile.
-pub(crate) async fn mark_sent(
-    tx: &mut Tx,
-    id: MailId,
-    attempts: u32,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let marked = tx
-        .execute(
-            "update mails set status = 'sent', sent_at = $3, due_at = null, last_error = ''
-             where mail_id = $1 and attempts = $2 and status = 'processing'",
-            &[id.into(), attempts.into(), now.into()],
-        )
-        .await?;
-    Ok(marked == 1)
+/// How a try to deliver a mail ended.
+#[derive(Debug, Clone)]
+pub(crate) enum Tried {
+    /// A provider took it, as it was rendered.
+    Sent(Mail),
+    /// Without a time for the next try it is given up.
+    Failed { id: MailId, attempts: u32, error: String, next_at: Option<Timestamp> },
 }
 
-/// Notes a failed try; without a time for the next the mail is given up.
-pub(crate) async fn mark_failed(
-    tx: &mut Tx,
-    (id, attempts): (MailId, u32),
-    error: &str,
-    next_at: Option<Timestamp>,
-) -> Result<bool, Error> {
-    let status = if next_at.is_some() { Status::Pending } else { Status::Failed };
-    let marked = tx
-        .execute(
-            "update mails set status = $3, due_at = $4, last_error = $5
-             where mail_id = $1 and attempts = $2 and status = 'processing'",
-            &[id.into(), attempts.into(), status.as_str().into(), next_at.into(), error.into()],
-        )
-        .await?;
-    Ok(marked == 1)
+/// Notes how tries ended, and answers for how many: nothing for mails that another worker has
+/// taken over meanwhile.
+pub(crate) async fn mark(tx: &mut Tx, tried: &[Tried], now: Timestamp) -> Result<u64, Error> {
+    const SENT: &str = "update mails set status = 'sent', sent_at = $3, due_at = null,
+             last_error = '', html = $4, text = $5, letter = null
+         where mail_id = $1 and attempts = $2 and status = 'processing'";
+    const FAILED: &str = "update mails set status = $3, due_at = $4, last_error = $5
+         where mail_id = $1 and attempts = $2 and status = 'processing'";
+    let (mut sent, mut failed) = (Vec::new(), Vec::new());
+    for tried in tried {
+        match tried {
+            Tried::Sent(Mail { id, attempts, html, text, .. }) => {
+                let key = [(*id).into(), (*attempts).into()];
+                sent.push([&key[..], &[now.into(), html.into(), text.into()]].concat());
+            }
+            Tried::Failed { id, attempts, error, next_at } => {
+                let status =
+                    if next_at.is_some() { Status::Pending } else { Status::Failed }.as_str();
+                let key = [(*id).into(), (*attempts).into()];
+                failed.push([&key[..], &[status.into(), (*next_at).into(), error.into()]].concat());
+            }
+        }
+    }
+    let mut marked = 0;
+    for (sql, rows) in [(SENT, sent), (FAILED, failed)] {
+        if !rows.is_empty() {
+            marked += tx.execute_many(sql, &rows).await?;
+        }
+    }
+    Ok(marked)
 }
 
 /// Has a failed mail delivered again; `false` if it is not failed.
@@ -130,7 +161,7 @@ pub(crate) async fn mail_by_id(tx: &mut Tx, id: MailId) -> Result<Option<Mail>, 
     let row = tx
         .query_opt(
             "select mail_id, to_address, subject, template, html, text, status, attempts,
-                    last_error, created_at, sent_at
+                    last_error, created_at, sent_at, letter
              from mails where mail_id = $1",
             &[id.into()],
         )
@@ -151,7 +182,7 @@ pub(crate) async fn mails(
         Some(to) => {
             tx.query(
                 "select mail_id, to_address, subject, template, '', '', status, attempts,
-                        last_error, created_at, sent_at
+                        last_error, created_at, sent_at, null
                  from mails where to_address = $1 and mail_id < $2 order by mail_id desc limit $3",
                 &[to.into(), before.into(), limit],
             )
@@ -160,7 +191,7 @@ pub(crate) async fn mails(
         None => {
             tx.query(
                 "select mail_id, to_address, subject, template, '', '', status, attempts,
-                        last_error, created_at, sent_at
+                        last_error, created_at, sent_at, null
                  from mails where mail_id < $1 order by mail_id desc limit $2",
                 &[before.into(), limit],
             )
@@ -210,5 +241,6 @@ fn mail(row: &Row) -> Result<Mail, Error> {
         last_error: row.get(8)?,
         created_at: row.get(9)?,
         sent_at: row.get(10)?,
+        letter: row.get(11)?,
     })
 }

@@ -1,16 +1,16 @@
-//! Templates: rendered once, when the event is handled. HTML escapes what it is given; text has no
+//! Templates: rendered once, when the mail is delivered. HTML escapes what it is given; text has no
 //! markup to escape.
+
+use std::collections::BTreeMap;
 
 use fast_qr::{convert::svg::SvgBuilder, qr::QRBuilder};
 use jiff::tz::TimeZone;
 use kernel::{Failure, Timestamp};
-use minijinja::{AutoEscape, Environment, Error, Value};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
 
-/// The three parts of a mail.
+/// Both forms of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rendered {
-    pub template: &'static str,
-    pub subject: String,
     pub html: String,
     pub text: String,
 }
@@ -39,6 +39,9 @@ impl Templates {
         environment.set_auto_escape_callback(|name| {
             if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
         });
+        environment.add_filter("qr", |code: &str| {
+            qr_image(code).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.detail))
+        });
         for (name, source) in SOURCES {
             environment.add_template(name, source)?;
         }
@@ -46,16 +49,29 @@ impl Templates {
     }
 
     /// Renders both forms of `template`; a value that is missing is an error, never a gap.
-    pub(crate) fn render(
-        &self,
-        template: &'static str,
-        subject: String,
-        values: &Value,
-    ) -> Result<Rendered, Error> {
+    pub(crate) fn render(&self, template: &str, values: &Value) -> Result<Rendered, Error> {
         let form = |ending: &str| {
             self.0.get_template(&format!("{template}.{ending}"))?.render(values.clone())
         };
-        Ok(Rendered { template, subject, html: form("html")?, text: form("txt")? })
+        Ok(Rendered { html: form("html")?, text: form("txt")? })
+    }
+}
+
+/// What a template is to say, from its JSON.
+pub(crate) fn values(json: serde_json::Value) -> Value {
+    match json {
+        serde_json::Value::Null => ().into(),
+        serde_json::Value::Bool(is) => is.into(),
+        serde_json::Value::Number(number) => match number.as_i64() {
+            Some(whole) => whole.into(),
+            None => number.as_f64().unwrap_or(f64::NAN).into(),
+        },
+        serde_json::Value::String(text) => text.into(),
+        serde_json::Value::Array(list) => list.into_iter().map(values).collect::<Vec<_>>().into(),
+        serde_json::Value::Object(entries) => {
+            let entries = entries.into_iter().map(|(name, value)| (name, values(value)));
+            Value::from(entries.collect::<BTreeMap<String, Value>>())
+        }
     }
 }
 
@@ -89,11 +105,11 @@ mod tests {
         let values = context!(
             first_name => "<script>alert(1)</script>", pin => "123456", expires_at => "soon"
         );
-        let mail = templates.render("verification", "s".to_owned(), &values).unwrap();
+        let mail = templates.render("verification", &values).unwrap();
         assert!(!mail.html.contains("<script>") && mail.html.contains("&lt;script&gt;"));
         assert!(mail.text.contains("123456") && mail.html.contains("123456"));
         let incomplete = context!(first_name => "Ada");
-        assert!(templates.render("verification", "s".to_owned(), &incomplete).is_err());
+        assert!(templates.render("verification", &incomplete).is_err());
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! From event to mail, on both engines.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use kernel::{AccountId, Caller, Failure, MessageId, Page, Timestamp};
 use platform::{Metrics, Tasks, bus::Delivery};
@@ -14,11 +17,11 @@ use crate::{
     Config, MIGRATIONS,
     app::{self, App},
     consumers,
-    domain::{Mail, Status},
+    domain::{Mail, Pace, Status},
     error::Error,
     ops,
     provider::Provider,
-    store,
+    store::{self, Tried},
     templates::Templates,
 };
 
@@ -45,11 +48,14 @@ fn bench(db: TestDb, provider: Provider) -> Bench {
         templates: Templates::new().unwrap(),
         due: Arc::new(Notify::new()),
         counts: app::Counts::new(&Metrics::new()),
+        letters: ops::letters(db.db.clone()),
+        pace: Mutex::new(Pace::new(100)),
         config: Config {
             provider: "mailbox:".to_owned(),
             max_attempts: 3,
             retry_seconds: 5,
             batch: 10,
+            deliveries_per_second: 100,
             lease_seconds,
             keep_days: 30,
         },
@@ -93,6 +99,21 @@ impl Bench {
             "expires_at_us": 1_800_000_900_000_000_i64,
         });
         self.told(number, "account.verification_requested", pin).await
+    }
+
+    /// How many mails are sent, how many PINs among them, and how many are left.
+    async fn count(&self) -> (i64, i64, i64) {
+        const COUNT: &str = "select
+            (select count(*) from mails where status = 'sent'),
+            (select count(*) from mails where status = 'sent' and template = 'verification'),
+            (select count(*) from mails where due_at is not null)";
+        let read = self.app.db.read(|tx| {
+            Box::pin(async move {
+                let row = tx.query_one(COUNT, &[]).await?;
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+        });
+        Result::<_, db::Error>::unwrap(read.await)
     }
 
     async fn mails(&self) -> Vec<Mail> {
@@ -173,6 +194,29 @@ async fn each_end_of_a_booking_has_its_mail() {
 }
 
 #[tokio::test]
+async fn mails_of_a_rush_are_paced_and_who_waits_for_a_pin_goes_first() {
+    for bench in benches(Provider::Mailbox).await {
+        bench.knows_ada().await;
+        let many = (0..120).map(|n| bench.told(10 + n, "booking.confirmed", booking(5)));
+        for told in futures_util::future::join_all(many).await {
+            told.unwrap();
+        }
+        bench.clock.advance(Duration::from_secs(1));
+        bench.asked_for_pin(2).await.unwrap();
+        while ops::deliver_mails(&bench.app).await.unwrap() {}
+        assert_eq!(bench.count().await, (100, 1, 21), "a second's worth, the PIN among them");
+        while ops::deliver_mails(&bench.app).await.unwrap() {}
+        assert_eq!(bench.count().await, (100, 1, 21), "and no more in that second");
+        let is_sent = |mail: &Mail| mail.status == Status::Sent && mail.template != "verification";
+        let sent = bench.mails().await.into_iter().find(is_sent);
+        assert!(sent.is_some_and(|mail| mail.letter.is_none() && mail.html.contains("BKG123")));
+        bench.clock.advance(Duration::from_secs(1));
+        while ops::deliver_mails(&bench.app).await.unwrap() {}
+        assert_eq!(bench.count().await, (121, 1, 0), "they catch up");
+    }
+}
+
+#[tokio::test]
 async fn a_mail_that_keeps_failing_waits_for_an_operator() {
     for bench in benches(Provider::Refusing("ada@")).await {
         bench.knows_ada().await;
@@ -212,9 +256,11 @@ async fn a_mail_whose_worker_died_is_taken_over_and_its_late_word_does_not_count
         let taken_over = take(later).await.unwrap().remove(0);
         assert_eq!((taken_over.id, taken_over.attempts), (dead.id, 2));
         let late = bench.app.db.write(move |tx| {
-            Box::pin(async move { store::mark_sent(tx, dead.id, dead.attempts, later).await })
+            let late = [Tried::Sent(dead.clone())];
+            Box::pin(async move { store::mark(tx, &late, later).await })
         });
-        assert!(!late.await.unwrap());
+        let late: Result<u64, db::Error> = late.await;
+        assert_eq!(late.unwrap(), 0);
     }
 }
 

@@ -1,14 +1,13 @@
 //! Accounts: whom to write to, and PINs.
 
 use kernel::{AccountId, Timestamp};
-use minijinja::context;
 use platform::bus::Delivery;
 use wire::pb::auth::v1::{AccountRegistered, AccountVerificationRequested};
 
 use crate::{
     app::App,
     error::Error,
-    ops::{self, Letter},
+    ops::{self, Letter, Values},
     store,
     templates::local_time,
 };
@@ -31,9 +30,11 @@ pub(super) async fn verification_requested(app: &App, delivery: &Delivery) -> Re
     let expires_at = local_time(Timestamp::from_micros(event.expires_at_us), "UTC");
     let letter = Letter {
         event: delivery.id,
+        account: wire::id("account_id", &event.account_id)?,
         template: "verification",
         subject: "Verify your address".to_owned(),
-        values: context!(pin => event.pin, expires_at => expires_at),
+        values: Values::from([("pin", event.pin.into()), ("expires_at", expires_at.into())]),
+        is_urgent: true,
     };
-    ops::write_mail(app, wire::id("account_id", &event.account_id)?, letter).await
+    ops::write_mail(app, letter).await
 }

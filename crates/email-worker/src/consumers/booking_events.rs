@@ -1,8 +1,8 @@
 //! Bookings: tickets, and what became of them and of the money.
 
 use kernel::{Failure, Timestamp};
-use minijinja::{Value, context};
 use platform::bus::Delivery;
+use serde_json::{Value, json};
 use wire::pb::{
     booking::v1::{Booking, BookingChanged, PaymentStatus},
     ticket::v1::Ticket,
@@ -11,22 +11,22 @@ use wire::pb::{
 use crate::{
     app::App,
     error::Error,
-    ops::{self, Letter},
-    templates::{local_time, qr_image},
+    ops::{self, Letter, Values},
+    templates::local_time,
 };
 
 pub(super) async fn confirmed(app: &App, delivery: &Delivery) -> Result<(), Error> {
     let event: BookingChanged = delivery.read()?;
     let booking = booking(&event)?;
-    let tickets = event.tickets.iter().map(|its| ticket(its, booking));
-    let tickets = tickets.collect::<Result<Vec<_>, _>>()?;
+    let tickets: Vec<_> = event.tickets.iter().map(|its| ticket(its, booking)).collect();
     let many = if tickets.len() == 1 { "ticket" } else { "tickets" };
-    let values = context!(
-        tickets => tickets,
-        starts_at => local_time(Timestamp::from_micros(event.starts_at_us), &event.time_zone),
-        venue_name => &event.venue_name,
-        ..words(booking)?
-    );
+    let mut values = words(booking)?;
+    let starts_at = Timestamp::from_micros(event.starts_at_us);
+    values.extend([
+        ("tickets", tickets.into()),
+        ("starts_at", local_time(starts_at, &event.time_zone).into()),
+        ("venue_name", event.venue_name.as_str().into()),
+    ]);
     let subject = format!("Your {many} for {}", booking.event_name);
     write(app, delivery, booking, ("booking_confirmed", subject, values)).await
 }
@@ -40,7 +40,8 @@ pub(super) async fn cancelled(app: &App, delivery: &Delivery) -> Result<(), Erro
     }
     let paid = [PaymentStatus::Captured, PaymentStatus::Refunding, PaymentStatus::Refunded];
     let refund = paid.contains(&booking.payment_status());
-    let values = context!(refund => refund, ..words(booking)?);
+    let mut values = words(booking)?;
+    values.insert("refund", refund.into());
     let subject = format!("Your booking for {} is cancelled", booking.event_name);
     write(app, delivery, booking, ("booking_cancelled", subject, values)).await
 }
@@ -68,10 +69,12 @@ async fn write(
     app: &App,
     delivery: &Delivery,
     booking: &Booking,
-    (template, subject, values): (&'static str, String, Value),
+    (template, subject, values): (&'static str, String, Values),
 ) -> Result<(), Error> {
-    let letter = Letter { event: delivery.id, template, subject, values };
-    ops::write_mail(app, wire::id("account_id", &booking.account_id)?, letter).await
+    let account = wire::id("account_id", &booking.account_id)?;
+    let event = delivery.id;
+    let letter = Letter { event, account, template, subject, values, is_urgent: false };
+    ops::write_mail(app, letter).await
 }
 
 fn booking(event: &BookingChanged) -> Result<&Booking, Failure> {
@@ -79,15 +82,17 @@ fn booking(event: &BookingChanged) -> Result<&Booking, Failure> {
 }
 
 /// What every mail about a booking names.
-fn words(booking: &Booking) -> Result<Value, Failure> {
+fn words(booking: &Booking) -> Result<Values, Failure> {
     let total = wire::money("booking.total", booking.total.as_ref())?;
     let total = if total.is_zero() { "free".to_owned() } else { total.to_string() };
-    Ok(context!(
-        reference => &booking.reference, event_name => &booking.event_name, total => total
-    ))
+    Ok(Values::from([
+        ("reference", booking.reference.as_str().into()),
+        ("event_name", booking.event_name.as_str().into()),
+        ("total", total.into()),
+    ]))
 }
 
-fn ticket(ticket: &Ticket, booking: &Booking) -> Result<Value, Failure> {
+fn ticket(ticket: &Ticket, booking: &Booking) -> Value {
     let place = ticket.place.clone().unwrap_or_default();
     let mut lines = booking.lines.iter();
     let category = lines.find(|line| line.category == place.category);
@@ -96,11 +101,5 @@ fn ticket(ticket: &Ticket, booking: &Booking) -> Result<Value, Failure> {
         [section, row, number] => format!("{section}, row {row}, seat {number}"),
         _ => place.section.clone(),
     };
-    Ok(context!(
-        place => place,
-        category => category,
-        number => &ticket.number,
-        code => &ticket.code,
-        image => qr_image(&ticket.code)?,
-    ))
+    json!({ "place": place, "category": category, "number": ticket.number, "code": ticket.code })
 }

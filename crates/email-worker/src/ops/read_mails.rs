@@ -11,7 +11,9 @@ pub(crate) async fn get_mail(app: &App, context: &Context, id: MailId) -> Result
         .db
         .read(move |tx| Box::pin(async move { Ok::<_, Error>(store::mail_by_id(tx, id).await?) }))
         .await?;
-    found.ok_or_else(|| Failure::not_found("mail").into())
+    let mail = found.ok_or_else(|| Failure::not_found("mail"))?;
+    // One that can't be rendered is shown as it is, with the error of its last try.
+    Ok(super::rendered(app, mail.clone()).unwrap_or(mail))
 }
 
 /// A page of mails, newest first, and the cursor of the next.

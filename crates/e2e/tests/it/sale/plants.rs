@@ -309,7 +309,7 @@ const NEWS: &[Plant] = &[
     plant(
         MAILS,
         &["insert into mails select {uuid}, to_address, subject, template, html, text,
-             status, attempts, due_at, last_error, created_at, sent_at
+             status, attempts, due_at, last_error, created_at, sent_at, letter
            from mails where template = 'booking_refunded' limit 1"],
         &["2 written, 1 expected"],
     ),
