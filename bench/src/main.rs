@@ -37,7 +37,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[derive(Parser)]
-#[command(about = "Measures holds, payments, their cost, and memory; everything without a command")]
+#[command(
+    about = "Measures holds, payments, events, their cost, and memory; everything without a command"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
