@@ -145,7 +145,10 @@ impl Member {
             ("session.timeout.ms", "6000"),
             ("heartbeat.interval.ms", "1500"),
             ("max.poll.interval.ms", "120000"),
-            ("fetch.wait.max.ms", "250"),
+            // Brokers spend a request's work on each answer, and each partition that is written to
+            // would be an answer of its own: they gather for a moment.
+            ("fetch.min.bytes", "1048576"),
+            ("fetch.wait.max.ms", "30"),
             ("fetch.error.backoff.ms", "100"),
             // Little is fetched ahead, and what was handled makes room at once.
             ("queued.min.messages", "2000"),
