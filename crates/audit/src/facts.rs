@@ -153,8 +153,8 @@ const PAYMENTS: &[Fact] = &[
 const MAILS: &[Fact] = &[
     fact(
         "mail",
-        "select mail_id, to_address, template, substr(text, {position}(text, 'BKG'), 15), status,
-           due_at, created_at from mails",
+        "select mail_id, to_address, template, substr(coalesce(letter, text),
+           {position}(coalesce(letter, text), 'BKG'), 15), status, due_at, created_at from mails",
     )
     .open("where status not in ('sent', 'cancelled')"),
     fact("contact", "select account_id, email from contacts"),
