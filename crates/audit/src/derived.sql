@@ -34,7 +34,7 @@ from intent i;
 -- Where each history should have led.
 create view standing as
 select 'booking' as machine, id, 'PENDING' as start, status from booking
-union all select 'payment', id, 'requires_payment', state from payment
+union all select 'payment', id, '', state from payment
 union all select 'ticket', id, '', status from ticket
 union all select 'event', id, '', status from show;
 -- Since when a topic tells everything.

@@ -34,6 +34,7 @@ pub(crate) const WAYS: &[(&str, &str, &[&str])] = &[
     ("booking", "CANCELLED", &["CANCELLED"]),
     ("booking", "FAILED", &["FAILED"]),
     ("booking", "EXPIRED", &["EXPIRED"]),
+    ("payment", "", &["requires_payment"]),
     (
         "payment",
         "requires_payment",
