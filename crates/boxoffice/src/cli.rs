@@ -1,4 +1,5 @@
-//! The command line: `up`, `serve`, `migrate`, `seed`, `doctor`, `demo`, `audit`, `check-config`.
+//! The command line: `up`, `serve`, `migrate`, `seed`, `doctor`, `demo`, `rush`, `audit`,
+//! `check-config`.
 
 use std::{io::Write, path::PathBuf, process::ExitCode, sync::Arc};
 
@@ -8,7 +9,9 @@ use platform::SystemIds;
 
 use crate::{
     DemoAccount, Running, SANDBOX, Settings, Sources, StartError, audit, compose, demo, doctor,
-    print::say, topology::ROLES,
+    print::say,
+    rush::{self, RushArgs},
+    topology::ROLES,
 };
 
 /// A wrong configuration, a port that is taken, a state directory that can't be used.
@@ -72,6 +75,9 @@ enum Command {
     /// Reads every store of a platform, also while it runs, and says what breaks a promise: a line a
     /// rule; exit code 1 if one is broken, 2 if a store can't be read
     Audit(audit::Args),
+    /// Plays an on-sale at full load, measures the platform, and checks what must be so: on a
+    /// platform of its own, in a temporary directory, unless an address is given
+    Rush(Box<RushArgs>),
     /// Checks the configuration and prints what is in force
     CheckConfig,
 }
@@ -111,6 +117,12 @@ fn run(cli: Cli) -> Result<ExitCode, StartError> {
         }
         Command::Demo { json, against: None } => {
             Ok(runtime.block_on(demo::run(json, &cli.settings.set))?)
+        }
+        Command::Rush(args) => {
+            Ok(runtime.block_on(rush::run(&args, cli.settings.set)).unwrap_or_else(|error| {
+                say_error(&format!("boxoffice rush: {error}"));
+                ExitCode::from(EXIT_CANT_START)
+            }))
         }
         Command::CheckConfig => {
             let settings = load(cli.settings, &[])?;

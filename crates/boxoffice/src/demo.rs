@@ -19,7 +19,7 @@ pub use client::{Client, Surprise};
 pub use report::Report;
 pub use stage::Stage;
 
-use crate::{Settings, Sources, StartError};
+use crate::{Settings, Sources, StartError, topology::FACES};
 
 /// Hold time in the demo, in seconds: long enough to pay, short enough to see one expire.
 const HOLD_TTL_SECONDS: u64 = 10;
@@ -95,20 +95,7 @@ pub fn settings(
 
 /// Port 0 for every face.
 pub fn free_ports() -> Vec<(String, String)> {
-    let faces: &[(&str, &[&str])] = &[
-        ("auth", &["grpc", "metrics"]),
-        ("user", &["grpc", "metrics"]),
-        ("event", &["grpc", "metrics"]),
-        ("ticket", &["grpc", "metrics"]),
-        ("booking", &["grpc", "http"]),
-        ("realtime", &["grpc", "http", "metrics"]),
-        ("payment", &["grpc", "http"]),
-        ("gateway", &["http", "metrics"]),
-        ("booking-worker", &["grpc", "metrics"]),
-        ("email-worker", &["grpc", "http", "metrics"]),
-        ("stripe-sandbox", &["http"]),
-    ];
-    let pairs = faces.iter().flat_map(|(name, faces)| {
+    let pairs = FACES.iter().flat_map(|(name, faces)| {
         faces.iter().map(move |face| (format!("listen.{name}.{face}"), "0".to_owned()))
     });
     pairs.collect()

@@ -8,6 +8,7 @@ mod doctor;
 mod error;
 mod host;
 mod print;
+mod rush;
 mod secrets;
 mod seed;
 mod settings;

@@ -28,6 +28,21 @@ pub const ROLES: [Role; 10] = [
     role("gateway", None),
 ];
 
+/// The faces that each service listens on, those of the Stripe sandbox included.
+pub const FACES: [(&str, &[&str]); 11] = [
+    ("auth", &["grpc", "metrics"]),
+    ("user", &["grpc", "metrics"]),
+    ("event", &["grpc", "metrics"]),
+    ("ticket", &["grpc", "metrics"]),
+    ("booking", &["grpc", "http"]),
+    ("realtime", &["grpc", "http", "metrics"]),
+    ("payment", &["grpc", "http"]),
+    ("gateway", &["http", "metrics"]),
+    ("booking-worker", &["grpc", "metrics"]),
+    ("email-worker", &["grpc", "http", "metrics"]),
+    ("stripe-sandbox", &["http"]),
+];
+
 /// The process itself, when it makes the demo.
 pub const HOST: &str = "boxoffice";
 

@@ -6,6 +6,7 @@
 
 mod account;
 mod failure;
+mod guard;
 mod install;
 mod kafka;
 mod kind;
@@ -20,6 +21,7 @@ mod wait;
 
 pub use account::is_root;
 pub use failure::Failure;
+pub use guard::Guard;
 pub use kafka::{Kafka, KafkaOptions};
 pub use kind::Kind;
 pub use pgbouncer::PgBouncer;

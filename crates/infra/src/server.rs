@@ -333,7 +333,8 @@ fn clear_by(directory: &Path, signal: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn guard(signal: &str, directory: &Path, sign: Stdio) -> Result<Child, Failure> {
+/// Starts the guard over `directory`.
+pub(crate) fn guard(signal: &str, directory: &Path, sign: Stdio) -> Result<Child, Failure> {
     let guard = Command::new("sh")
         .args([OsStr::new("-c"), OsStr::new(GUARD), OsStr::new("guard")])
         .arg(directory)

@@ -15,6 +15,8 @@ mod fleet;
 #[cfg(test)]
 mod routes;
 #[cfg(test)]
+mod rush;
+#[cfg(test)]
 mod sale;
 #[cfg(test)]
 mod start;

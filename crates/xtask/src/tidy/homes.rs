@@ -4,8 +4,18 @@
 use super::{Violation, imports::SERVICES, source::Source, tree::Crate};
 
 /// Crates that are the home of SQL, or that are no part of the product.
-const SQL_HOMES: [&str; 9] =
-    ["audit", "bench", "db", "e2e", "infra", "platform", "stripe-sandbox", "testkit", "xtask"];
+const SQL_HOMES: [&str; 10] = [
+    "audit",
+    "bench",
+    "db",
+    "e2e",
+    "infra",
+    "platform",
+    "rush",
+    "stripe-sandbox",
+    "testkit",
+    "xtask",
+];
 /// All that a decision may build on beside the standard library.
 const DOMAIN_IMPORTS: [&str; 2] = ["kernel", "thiserror"];
 /// What a store never sees: the shapes and protocols of the outside.
