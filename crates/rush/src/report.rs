@@ -42,7 +42,7 @@ pub struct Report {
     pub ends: BTreeMap<End, u64>,
     /// Places that were taken by those who waited for what others left.
     pub standbys: u64,
-    /// Holds that lapsed while their buyers knew nothing of it.
+    /// Holds that were over when their buyers came to pay, or waited for tickets.
     pub lapsed: u64,
     /// Cards that were declined.
     pub declined: u64,
@@ -68,7 +68,7 @@ pub struct Report {
     pub seconds: Vec<Second>,
     /// What must not be, as buyers saw it; empty is good.
     pub violations: Vec<String>,
-    /// What the audit of the stores says; none where there is none.
+    /// What the audit of the stores says; none where the platform is elsewhere.
     pub audit: Option<Value>,
 }
 

@@ -57,7 +57,7 @@ impl Report {
         writeln!(f, "\nlives ended: {}", ends.collect::<Vec<_>>().join(", "))?;
         writeln!(
             f,
-            "{} cards declined, {} holds lapsed unnoticed, {} places went to standbys",
+            "{} cards declined, {} holds over before they were paid, {} places went to standbys",
             self.declined, self.lapsed, self.standbys
         )?;
         writeln!(
