@@ -72,8 +72,8 @@ enum Command {
         #[arg(long, value_name = "URL")]
         against: Option<String>,
     },
-    /// Reads every store of a platform, also while it runs, and says what breaks a promise: a line a
-    /// rule; exit code 1 if one is broken, 2 if a store can't be read
+    /// Reads every store of a platform, also while it runs, and says what breaks a promise: a line
+    /// a rule; exit code 1 if one is broken, 2 if a store can't be read
     Audit(audit::Args),
     /// Plays an on-sale at full load, measures the platform, and checks what must be so: on a
     /// platform of its own, in a temporary directory, unless an address is given

@@ -90,11 +90,13 @@ pub(super) const RULES: &[Rule] = &[
            and not exists (select 1 from place p where p.line = g.event and p.number = g.number)
            and not exists (select 1 from outcome o where o.line = g.event and o.number = g.number)
          union all
-         select g.account, 'place ' || number || ' of ' || g.event || ' is behind the end of its line'
+         select g.account, 'place ' || number || ' of ' || g.event
+           || ' is behind the end of its line'
          from latest g left join line l on l.name = g.event
          where l.name is null or g.number > l.last
          union all
-         select g.account, 'place ' || number || ' of ' || g.event || ' names a booking that is not its'
+         select g.account, 'place ' || number || ' of ' || g.event
+           || ' names a booking that is not its'
          from latest g left join booking b on b.id = g.booking and b.account = g.account
          where g.booking is not null and b.id is null
          union all
