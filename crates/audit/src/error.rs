@@ -26,6 +26,7 @@ pub enum Error {
 
 impl Error {
     /// `store` can't be read because of `detail`.
+    #[expect(clippy::needless_pass_by_value, reason = "it ends here, in `map_err`")]
     pub(crate) fn store(store: &str, detail: impl ToString) -> Self {
         Self::Store { store: store.to_owned(), detail: detail.to_string() }
     }

@@ -77,8 +77,8 @@ impl Unit {
         self
     }
 
-    /// With a database that it can't work without: `/ready` asks whether it answers, and the metrics
-    /// tell what it has done.
+    /// With a database that it can't work without: `/ready` asks whether it answers, and the
+    /// metrics tell what it has done.
     #[must_use]
     pub fn database(self, db: Db) -> Self {
         database_metrics::register(&self.metrics, db.clone());

@@ -1,6 +1,8 @@
 //! The audit's own test: one change of a database or of the journal at a time, each of which it has
 //! to find.
 
+mod told;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use ::audit::{Acknowledged, Report};
@@ -10,6 +12,7 @@ use platform::Tasks;
 use serde_json::json;
 use uuid::Uuid;
 
+use self::told::{give, refuse, retell};
 use super::{
     audit,
     journal::Entries,
@@ -356,7 +359,7 @@ const TOLD: &[(Untruth, &[&str])] = &[
                 if let Acknowledged::Booking { body, .. } = told {
                     *body ^= 1;
                 }
-            })
+            });
         },
         &["was acknowledged with 2 bodies"],
     ),
@@ -366,7 +369,7 @@ const TOLD: &[(Untruth, &[&str])] = &[
                 if let Acknowledged::Booking { total_minor, .. } = told {
                     *total_minor = Some(1);
                 }
-            })
+            });
         },
         &["was shown as it is not"],
     ),
@@ -376,7 +379,7 @@ const TOLD: &[(Untruth, &[&str])] = &[
                 if let Acknowledged::Booking { currency, .. } = told {
                     *currency = Some("USD".to_owned());
                 }
-            })
+            });
         },
         &["was shown as it is not"],
     ),
@@ -412,7 +415,7 @@ const TOLD: &[(Untruth, &[&str])] = &[
             give(entries, |_, number, status, _| {
                 *number = 1_000_000;
                 "waiting".clone_into(status);
-            })
+            });
         },
         &["place 1000000 of", "is lost", "is behind the end of its line"],
     ),
@@ -437,7 +440,7 @@ const TOLD: &[(Untruth, &[&str])] = &[
             give(entries, |_, _, status, booking| {
                 "completed".clone_into(status);
                 *booking = None;
-            })
+            });
         },
         &["is completed without a booking"],
     ),
@@ -446,41 +449,6 @@ const TOLD: &[(Untruth, &[&str])] = &[
         &["names a booking that is not its"],
     ),
 ];
-
-/// Adds what somebody was told of a confirmed booking that costs something, but for a change.
-fn retell(entries: &mut Entries, change: impl FnOnce(&mut Acknowledged)) {
-    let confirmed = |told: &&Acknowledged| {
-        matches!(told, Acknowledged::Booking { status, total_minor: Some(1..), .. }
-            if status == "confirmed")
-    };
-    // The last thing that was told of it, so that it did not end cancelled.
-    let mut told = entries.told.iter().rev();
-    let mut told = told.find(confirmed).expect("a confirmed booking").clone();
-    change(&mut told);
-    entries.told.push(told);
-}
-
-fn refuse(told: &mut Acknowledged) {
-    if let Acknowledged::Booking { http, booking, status, code, .. } = told {
-        (*http, *booking) = (409, None);
-        status.clear();
-        "PLANTED".clone_into(code);
-    }
-}
-
-/// Adds what somebody was told of a place, but for a change.
-fn give(
-    entries: &mut Entries,
-    change: impl FnOnce(&mut Uuid, &mut u64, &mut String, &mut Option<Uuid>),
-) {
-    let mut told = entries.told.iter().rev();
-    let place = told.find(|told| matches!(told, Acknowledged::Place { .. }));
-    let mut place = place.expect("a place").clone();
-    if let Acknowledged::Place { account, number, status, booking, .. } = &mut place {
-        change(account, number, status, booking);
-    }
-    entries.told.push(place);
-}
 
 /// What statements are called by on each engine: placeholder, SQLite, PostgreSQL.
 const WORDS: [(&str, &str, &str); 5] = [
