@@ -62,6 +62,10 @@ pub(crate) struct Life<'a> {
     intended: Duration,
     /// When what is waited for began: the place, the payment.
     since: Duration,
+    /// The number of the place in the queue.
+    place: Option<u64>,
+    /// Whether giving it up was asked for, and not answered.
+    leaves: bool,
     admission: Option<String>,
     turn: Option<oneshot::Receiver<News>>,
     wish: Option<sale::Asked>,
@@ -127,6 +131,8 @@ pub(crate) async fn live(
         number,
         intended: arrives,
         since: arrives,
+        place: None,
+        leaves: false,
         admission: None,
         turn: None,
         wish: None,

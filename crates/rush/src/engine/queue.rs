@@ -58,6 +58,7 @@ impl Life<'_> {
         loop {
             let wake = next.min(world.at(until));
             if let Some(News::Admitted { token }) = news(&mut self.turn, wake).await {
+                self.note_place("admitted");
                 world.tally.took(Step::Turn, world.now().saturating_sub(self.since));
                 self.admission = Some(token);
                 return Ok(Heard::Admitted);
@@ -81,8 +82,15 @@ impl Life<'_> {
 
     pub(super) async fn leave(&mut self) -> Result<Heard, Lost> {
         let path = format!("/api/v1/events/{}/queue/place", self.world.event_id);
-        let answer = self.ask(Call::delete(&path)?).await?;
+        let answer = self.ask(Call::delete(&path)?).await;
+        // Who asks again may have been heard the first time.
+        let again = std::mem::replace(&mut self.leaves, answer.is_err());
+        let answer = answer?;
+        if answer.status == 404 && !again {
+            self.lost_in_the_queue();
+        }
         if [204, 404].contains(&answer.status) {
+            self.note_place("left");
             return Ok(Heard::Left);
         }
         match self.refusal("leave", &answer).await? {
@@ -105,8 +113,7 @@ impl Life<'_> {
                 self.placed(&answer, known)
             }
             404 => {
-                let account = self.account;
-                self.world.facts.violation(format!("account {account} is lost in the queue"));
+                self.lost_in_the_queue();
                 Ok(Heard::NotAdmitted)
             }
             _ => self.refusal("place", &answer).await,
@@ -124,13 +131,8 @@ impl Life<'_> {
         };
         let (number, serving) = (place.number, place.serving);
         self.world.facts.place(self.account, &PlaceSeen { number, serving, standing }, known);
-        if standing != Standing::Other
-            && let Some(account) = self.world.accounts.get(self.account as usize)
-        {
-            let (account, event) = (account.id.as_str(), self.world.event_id.as_str());
-            let status = place.status.as_str();
-            self.world.journal.note(&Told::Place { account, event, number, status });
-        }
+        self.place = Some(number);
+        self.note_place(&place.status);
         Ok(match (place.status.as_str(), place.reason.as_deref()) {
             ("waiting", Some("SOLD_OUT")) => Heard::Halted,
             ("waiting" | "processing", _) => Heard::Queued,
@@ -141,6 +143,20 @@ impl Life<'_> {
             (_, Some("SALE_OVER")) => Heard::Closed,
             _ => Heard::NotAdmitted,
         })
+    }
+
+    fn lost_in_the_queue(&self) {
+        let (account, place) = (self.account, self.place);
+        self.world.facts.violation(format!("account {account} is lost in the queue at {place:?}"));
+    }
+
+    /// Writes down what became of the own place.
+    fn note_place(&self, status: &str) {
+        let account = self.world.accounts.get(self.account as usize);
+        if let (Some(number), Some(account)) = (self.place, account) {
+            let (account, event) = (account.id.as_str(), self.world.event_id.as_str());
+            self.world.journal.note(&Told::Place { account, event, number, status });
+        }
     }
 }
 
