@@ -141,3 +141,13 @@ impl Place {
 fn id(text: &str) -> Uuid {
     text.parse().unwrap()
 }
+
+#[test]
+fn a_key_that_was_never_answered_is_stuck() {
+    let [account, token, key] = ["a", "t", "k"].map(str::to_owned);
+    let wish = Wish { account, token, key, body: Value::Null, answered: false };
+    let mut entries = Entries { wishes: vec![wish], ..Entries::default() };
+    assert_eq!(entries.wrong(), ["key k is stuck: never answered"]);
+    entries.wishes[0].answered = true;
+    assert_eq!(entries.wrong(), [""; 0]);
+}

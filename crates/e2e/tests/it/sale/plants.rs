@@ -491,9 +491,6 @@ pub(crate) async fn each_is_found(stores: &Stores, entries: &Entries) {
         let broken = all.iter().flat_map(|(report, _)| &report.rules).filter(|its| its.count > 0);
         assert_eq!(broken.map(|its| its.rule).collect::<BTreeSet<_>>(), rules);
     }
-    let mut stuck = entries.clone();
-    stuck.wishes[0].answered = false;
-    assert!(stuck.wrong()[0].contains("is stuck: never answered"));
     println!("the audit found {count} changes of stores, {} of what was told", TOLD.len());
 }
 
