@@ -125,20 +125,7 @@ pub(crate) async fn live(
     (number, account): (u64, u32),
     arrives: Duration,
 ) -> End {
-    let mut life = Life {
-        world: &world,
-        account,
-        number,
-        intended: arrives,
-        since: arrives,
-        place: None,
-        leaves: false,
-        admission: None,
-        turn: None,
-        wish: None,
-        booking: None,
-        tickets: None,
-    };
+    let mut life = Life::new(&world, (number, account), arrives);
     let mut heard = Heard::Arrived;
     loop {
         let act = buyer.step(life.intended, heard, &world.scenario.behaviour);
@@ -164,6 +151,15 @@ pub(crate) async fn live(
     }
 }
 
+/// Gives up the place that an account may have in the queue, for somebody who is gone already.
+pub(crate) async fn depart(world: &World, account: u32) -> Result<(), Lost> {
+    let mut life = Life::new(world, (0, account), world.now());
+    if life.is_queued().await? {
+        life.leave().await?;
+    }
+    Ok(())
+}
+
 /// What an act is called among refusals.
 fn name(act: Act) -> &'static str {
     match act {
@@ -178,7 +174,24 @@ fn name(act: Act) -> &'static str {
     }
 }
 
-impl Life<'_> {
+impl<'a> Life<'a> {
+    fn new(world: &'a World, (number, account): (u64, u32), arrives: Duration) -> Self {
+        Self {
+            world,
+            account,
+            number,
+            intended: arrives,
+            since: arrives,
+            place: None,
+            leaves: false,
+            admission: None,
+            turn: None,
+            wish: None,
+            booking: None,
+            tickets: None,
+        }
+    }
+
     async fn act(&mut self, act: Act) -> Result<Heard, Lost> {
         match act {
             Act::Join => self.join().await,

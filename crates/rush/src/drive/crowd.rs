@@ -13,7 +13,7 @@ use super::availability;
 use crate::{
     Failure,
     dice::Dice,
-    engine::{World, live},
+    engine::{World, depart, live},
     model::{Buyer, End},
 };
 
@@ -103,13 +103,14 @@ async fn standbys(world: &Arc<World>, say: &(dyn Fn(&str) + Sync)) -> Result<u64
     let give_up = Instant::now() + world.scenario.hold_ttl + STANDBY_TIME;
     let mut line = JoinSet::new();
     let mut number = u64::from(world.scenario.buyers);
-    let mut sold = 0;
+    let (mut sold, mut came) = (0, Vec::new());
     loop {
         while line.len() < STANDBYS as usize {
             number += 1;
             let buyer = Buyer::standby(world.scenario.seed, number);
             let account = account(world, number);
             line.spawn(live(world.clone(), buyer, (number, account), world.now()));
+            came.push(account);
         }
         tokio::select! {
             Some(ended) = line.join_next() => {
@@ -121,6 +122,9 @@ async fn standbys(world: &Arc<World>, say: &(dyn Fn(&str) + Sync)) -> Result<u64
         if places_of(world).await?.sold >= places || Instant::now() > give_up {
             // None of them holds anything any more, or the time for it is over.
             line.shutdown().await;
+            for account in came.into_iter().filter(|_| world.scenario.behaviour.queue) {
+                depart(world, account).await?;
+            }
             return Ok(sold);
         }
     }

@@ -103,6 +103,18 @@ impl Life<'_> {
         }
     }
 
+    /// Whether there is a place that waits.
+    pub(super) async fn is_queued(&mut self) -> Result<bool, Lost> {
+        let known = self.world.facts.serving();
+        let path = format!("/api/v1/events/{}/queue/place", self.world.event_id);
+        let answer = self.ask(Call::get(&path)?).await?;
+        // Who left before the place was given has none.
+        if answer.status == 404 {
+            return Ok(false);
+        }
+        Ok(matches!(self.placed(&answer, known)?, Heard::Queued | Heard::Halted))
+    }
+
     async fn my_place(&mut self) -> Result<Heard, Lost> {
         let known = self.world.facts.serving();
         let path = format!("/api/v1/events/{}/queue/place", self.world.event_id);
