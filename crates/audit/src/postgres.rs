@@ -35,7 +35,10 @@ pub(crate) async fn take(
     notes: &Notes,
 ) -> Result<(), Error> {
     let wrong = |error: &dyn ToString| Error::store(origin, error.to_string());
-    let config: tokio_postgres::Config = server.url.parse().map_err(|error| wrong(&error))?;
+    // The driver knows half of the words; what they ask to be checked is, wherever there are roots.
+    let url = server.url.replace("sslmode=verify-full", "sslmode=require");
+    let url = url.replace("sslmode=verify-ca", "sslmode=require");
+    let config: tokio_postgres::Config = url.parse().map_err(|error| wrong(&error))?;
     let work = async |client: Client| copy(&client, (origin, facts), depth, notes).await;
     match &server.ca_file {
         None => {

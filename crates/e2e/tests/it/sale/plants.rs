@@ -327,12 +327,14 @@ const NEWS: &[Plant] = &[
     ),
     plant(
         PROFILES,
-        &["delete from profiles where account_id = (select max(account_id) from profiles)"],
+        &["delete from profiles where account_id =
+            (select account_id from profiles order by account_id desc limit 1)"],
         &["account has 0 profiles"],
     ),
     plant(
         MAILS,
-        &["delete from contacts where account_id = (select max(account_id) from contacts)"],
+        &["delete from contacts where account_id =
+            (select account_id from contacts order by account_id desc limit 1)"],
         &["and 0 addresses"],
     ),
 ];
