@@ -23,6 +23,8 @@ create index news_hold on news (hold, part, pos, kind) where hold is not null;
 create index mail_reference on mail (reference, template, address);
 create index contact_account on contact (account);
 create index profile_account on profile (account);
+create index place_number on place (line, number);
+create index outcome_number on outcome (line, number);
 create index told_key on told (account, key, n);
 
 create view live as select * from ticket where status in ('issued', 'used');

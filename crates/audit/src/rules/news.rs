@@ -96,12 +96,11 @@ pub(super) const RULES: &[Rule] = &[
            join resting b on b.reference = m.reference
            where m.template in ('booking_confirmed', 'booking_cancelled', 'booking_refunded')
            group by 1, 2, 3)
-         select coalesce(e.reference, w.reference), 'mail ' || coalesce(e.template, w.template)
-           || ' to ' || coalesce(e.address, w.address) || ': ' || coalesce(w.times, 0)
-           || ' written, ' || coalesce(e.times, 0) || ' expected'
-         from expected e full join written w on w.template = e.template
-           and w.reference = e.reference and w.address = e.address
-         where coalesce(e.times, 0) <> coalesce(w.times, 0)",
+         select reference, 'mail ' || template || ' to ' || address || ': ' || sum(written)
+           || ' written, ' || sum(expected) || ' expected'
+         from (select template, reference, address, times as expected, 0 as written from expected
+           union all select template, reference, address, 0, times from written)
+         group by reference, template, address having sum(written) <> sum(expected)",
     ),
     rule(
         "each account has one profile and one address for mails",

@@ -18,22 +18,20 @@ pub(super) const RULES: &[Rule] = &[
     rule(
         "seats are sold as they are claimed",
         "claim",
-        "select coalesce(t.event, c.event), 'seat ' || coalesce(t.seat, c.seat) || ' has '
-           || (t.id is not null) || ' tickets, but ' || (c.seat is not null) || ' claims as sold'
-         from (select * from live where seat is not null) t
-         full join (select * from claim where sold) c
-           on c.event = t.event and c.seat = t.seat and c.hold = t.hold
-         where t.id is null or c.seat is null",
+        "select event, 'seat ' || seat || ' has ' || sum(tickets) || ' tickets, but '
+           || sum(claims) || ' claims as sold'
+         from (select event, seat, hold, 1 as tickets, 0 as claims from live where seat is not null
+           union all select event, seat, hold, 0, 1 from claim where sold)
+         group by event, seat, hold having sum(tickets) <> sum(claims)",
     ),
     rule(
         "seats are held as they are claimed",
         "hold",
-        "select coalesce(h.hold, c.hold), 'seat ' || coalesce(h.seat, c.seat) || ' is claimed '
-           || (c.seat is not null) || ' times by a hold that has it ' || (h.seat is not null)
-           || ' times'
-         from held_seat h full join (select * from claim where not sold) c
-           on c.hold = h.hold and c.seat = h.seat
-         where h.hold is null or c.hold is null",
+        "select hold, 'seat ' || seat || ' is claimed ' || sum(claims)
+           || ' times by a hold that has it ' || sum(held) || ' times'
+         from (select hold, seat, 1 as held, 0 as claims from held_seat
+           union all select hold, seat, 0, 1 from claim where not sold)
+         group by hold, seat having sum(held) <> sum(claims)",
     ),
     rule(
         "sections keep to their capacity and count right",
