@@ -1,8 +1,6 @@
 //! Whole-system scenarios: a platform as a library or as a process, used by its public faces.
 
 #[cfg(test)]
-mod cost;
-#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod demo;

@@ -17,7 +17,7 @@ pub(crate) const QUICK: [(&str, &str); 3] =
 pub(crate) struct System {
     directory: Arc<TempDir>,
     /// Where its databases are, if not in the directory.
-    postgres: Option<Postgres>,
+    pub(crate) postgres: Option<Postgres>,
     pub(crate) running: Running,
     people: Vec<(&'static str, &'static str, String)>,
 }
@@ -53,22 +53,6 @@ impl System {
         assert!(self.postgres.is_none(), "its settings are not kept");
         self.running.stop().await;
         Self::start_in(self.directory, &[], self.people).await
-    }
-
-    /// How far the write-ahead log of its PostgreSQL server is.
-    pub(crate) async fn wal_bytes(&self) -> u64 {
-        let server = self.postgres.as_ref().unwrap().server_url();
-        let (client, connection) =
-            tokio_postgres::connect(&format!("{server}/postgres"), tokio_postgres::NoTls)
-                .await
-                .unwrap();
-        let asked = async move {
-            let far = "select pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint";
-            client.query_one(far, &[]).await
-        };
-        let (row, ended) = tokio::join!(asked, connection);
-        ended.unwrap();
-        row.unwrap().get::<_, i64>(0) as u64
     }
 
     /// Nobody in particular, at the gateway.
