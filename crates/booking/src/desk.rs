@@ -126,6 +126,7 @@ impl Desk {
 /// The bookings of a batch, and what is to be written.
 struct Batch<'a> {
     desk: &'a Desk,
+    notes: store::Notes,
     inserted: HashSet<BookingId>,
     /// Messages that came for the first time and were not answered yet.
     fresh: HashSet<MessageId>,
@@ -133,7 +134,6 @@ struct Batch<'a> {
     /// As they are by now, as far as they are known.
     bookings: HashMap<BookingId, Booking>,
     changed: BTreeSet<BookingId>,
-    changes: Vec<Change>,
     envelopes: Vec<Envelope>,
 }
 
@@ -169,12 +169,12 @@ impl<'a> Batch<'a> {
         let bookings = store::load_all(tx, wanted).await?;
         Ok(Self {
             desk,
+            notes: store::Notes::default(),
             inserted,
             fresh,
             versions,
             bookings,
             changed: BTreeSet::new(),
-            changes: Vec::new(),
             envelopes: Vec::new(),
         })
     }
@@ -186,8 +186,7 @@ impl<'a> Batch<'a> {
     ) -> Result<Result<Wrote, Error>, Error> {
         let booking = &prepared.change.booking;
         if self.inserted.contains(&booking.id) {
-            self.changes.push(prepared.change.clone());
-            self.envelopes.extend(prepared.envelopes.iter().cloned());
+            self.takes(&prepared.change, prepared.envelopes.iter().cloned());
             return Ok(Ok(Wrote::Done));
         }
         let found = store::by_key(tx, booking.account_id, &booking.key).await?;
@@ -200,8 +199,7 @@ impl<'a> Batch<'a> {
         let now = self.bookings.get(&id);
         let version = now.map(|now| now.version).or_else(|| self.versions.get(&id).copied());
         if version == Some(change.against) {
-            self.changes.push(change.clone());
-            self.envelopes.extend(envelopes.iter().cloned());
+            self.takes(change, envelopes.iter().cloned());
             self.becomes(change.booking.clone());
             return Ok(Wrote::Done);
         }
@@ -227,12 +225,18 @@ impl<'a> Batch<'a> {
         if !leased {
             change.lease(self.desk.lease_until(now));
         }
-        self.envelopes.extend(self.desk.envelopes(&question.context, &change)?);
-        self.changes.push(change.clone());
+        let envelopes = self.desk.envelopes(&question.context, &change)?;
+        self.takes(&change, envelopes);
         self.becomes(change.booking.clone());
         let mine = !leased && change.booking.cursor.leased;
         let booking = change.booking.clone();
         Ok(Wrote::Decided(Some(Box::new(Decided { booking, mine, change: Some(change) }))))
+    }
+
+    /// Notes the steps of a change that holds, and what it tells.
+    fn takes(&mut self, change: &Change, envelopes: impl IntoIterator<Item = Envelope>) {
+        self.notes.add(change);
+        self.envelopes.extend(envelopes);
     }
 
     fn becomes(&mut self, booking: Booking) {
@@ -244,15 +248,7 @@ impl<'a> Batch<'a> {
     async fn write(self, tx: &mut Tx) -> Result<(), Error> {
         let changed = self.changed.iter().filter_map(|id| self.bookings.get(id));
         store::save_all(tx, changed).await?;
-        store::note_all(tx, &self.changes).await?;
-        for change in &self.changes {
-            for step in &change.revived {
-                store::unbury(tx, change.booking.id, *step).await?;
-            }
-            for letter in &change.dead_letters {
-                store::bury(tx, letter).await?;
-            }
-        }
+        store::note_all(tx, self.notes).await?;
         self.desk.outbox.append(tx, &self.envelopes).await?;
         Ok(())
     }

@@ -163,7 +163,7 @@ async fn hold(app: &App, context: &Context, booking: &Booking) -> Outcome {
     }
     change.booking.expires_at = expires_at;
     let free = offer.total.is_zero();
-    change.booking.offer = Some(offer);
+    change.booking.offer = Some(Arc::new(offer));
     change.step(Input::SeatsReserved)?;
     if free {
         change.step(Input::WaivePayment)?;

@@ -59,19 +59,31 @@ pub(crate) async fn save_all(
     tx: &mut Tx,
     bookings: impl Iterator<Item = &Booking>,
 ) -> Result<(), db::Error> {
-    let rows: Vec<_> = bookings.map(stored::changes).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    tx.execute_many(
+    const SAVE: Sql = Sql::split(
+        "update bookings b set status = c.status, payment_status = c.payment_status, \
+         terms = c.terms::jsonb, places = c.places::jsonb, lines = c.lines::jsonb, \
+         total_minor = c.total_minor, currency = c.currency, payment_id = c.payment_id, \
+         client_secret = c.client_secret, reason = c.reason, refusal = c.refusal::jsonb, \
+         expires_at = c.expires_at, confirmed_at = c.confirmed_at, \
+         cancelled_at = c.cancelled_at, due_at = c.due_at, leased = c.leased, lease = c.lease, \
+         attempts = c.attempts, undo = c.undo, cancelling = c.cancelling, \
+         refunds_failed = c.refunds_failed, version = c.version \
+         from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], \
+         $6::text[], $7::bigint[], $8::text[], $9::uuid[], $10::text[], $11::text[], \
+         $12::text[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], \
+         $16::timestamptz[], $17::boolean[], $18::bigint[], $19::bigint[], $20::text[], \
+         $21::boolean[], $22::bigint[], $23::bigint[]) \
+         c (id, status, payment_status, terms, places, lines, total_minor, currency, payment_id, \
+         client_secret, reason, refusal, expires_at, confirmed_at, cancelled_at, due_at, leased, \
+         lease, attempts, undo, cancelling, refunds_failed, version) limit $24) c \
+         where b.id = c.id",
         "update bookings set status = $2, payment_status = $3, terms = $4, places = $5, \
          lines = $6, total_minor = $7, currency = $8, payment_id = $9, client_secret = $10, \
          reason = $11, refusal = $12, expires_at = $13, confirmed_at = $14, cancelled_at = $15, \
          due_at = $16, leased = $17, lease = $18, attempts = $19, undo = $20, cancelling = $21, \
          refunds_failed = $22, version = $23 where id = $1",
-        &rows,
-    )
-    .await?;
+    );
+    tx.execute_all(SAVE, bookings.map(stored::changes).collect()).await?;
     Ok(())
 }
 
@@ -186,20 +198,19 @@ pub(crate) async fn take_due(
     rows.iter().map(stored::booking).collect()
 }
 
-/// Notes the steps that changes took, each with the version it leads to.
-pub(crate) async fn note_all(tx: &mut Tx, changes: &[Change]) -> Result<(), db::Error> {
-    const NOTE: Sql = Sql::split(
-        "insert into booking_history \
-         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
-         select * from (select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], \
-         $5::text[], $6::text[], $7::text[], $8::timestamptz[]) step limit $9) step",
-        "insert into booking_history \
-         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-    );
-    let mut rows: Vec<Vec<Value>> = Vec::new();
-    for Change { booking, transitions, .. } in changes {
-        rows.extend((0_i64..).zip(transitions).map(|(ordinal, step)| {
+/// What changes leave behind beside the bookings themselves.
+#[derive(Default)]
+pub(crate) struct Notes {
+    steps: Vec<Vec<Value>>,
+    revived: Vec<(BookingId, Step)>,
+    dead_letters: Vec<DeadLetter>,
+}
+
+impl Notes {
+    /// Adds the steps that a change took, each with the version it leads to, and its dead letters.
+    pub(crate) fn add(&mut self, change: &Change) {
+        let booking = &change.booking;
+        self.steps.extend((0_i64..).zip(&change.transitions).map(|(ordinal, step)| {
             vec![
                 booking.id.into(),
                 booking.version.into(),
@@ -211,8 +222,29 @@ pub(crate) async fn note_all(tx: &mut Tx, changes: &[Change]) -> Result<(), db::
                 step.at.into(),
             ]
         }));
+        self.revived.extend(change.revived.iter().map(|step| (booking.id, *step)));
+        self.dead_letters.extend(change.dead_letters.iter().cloned());
     }
-    tx.execute_all(NOTE, rows).await?;
+}
+
+/// Writes notes down.
+pub(crate) async fn note_all(tx: &mut Tx, notes: Notes) -> Result<(), db::Error> {
+    const NOTE: Sql = Sql::split(
+        "insert into booking_history \
+         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
+         select * from (select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], \
+         $5::text[], $6::text[], $7::text[], $8::timestamptz[]) step limit $9) step",
+        "insert into booking_history \
+         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    );
+    tx.execute_all(NOTE, notes.steps).await?;
+    for (id, step) in notes.revived {
+        unbury(tx, id, step).await?;
+    }
+    for letter in &notes.dead_letters {
+        bury(tx, letter).await?;
+    }
     Ok(())
 }
 
@@ -238,7 +270,7 @@ pub(crate) async fn history(tx: &mut Tx, id: BookingId) -> Result<Vec<Transition
 }
 
 /// Puts an undoing aside for an operator; a later failure replaces an earlier one's words.
-pub(crate) async fn bury(tx: &mut Tx, letter: &DeadLetter) -> Result<(), db::Error> {
+async fn bury(tx: &mut Tx, letter: &DeadLetter) -> Result<(), db::Error> {
     tx.execute(
         "insert into dead_letters (booking_id, step, attempts, last_error, since) \
          values ($1, $2, $3, $4, $5) on conflict (booking_id, step) do update \
@@ -256,7 +288,7 @@ pub(crate) async fn bury(tx: &mut Tx, letter: &DeadLetter) -> Result<(), db::Err
 }
 
 /// Takes a dead letter back, if there is one.
-pub(crate) async fn unbury(tx: &mut Tx, id: BookingId, step: Step) -> Result<(), db::Error> {
+async fn unbury(tx: &mut Tx, id: BookingId, step: Step) -> Result<(), db::Error> {
     tx.execute(
         "delete from dead_letters where booking_id = $1 and step = $2",
         &[id.into(), step.as_str().into()],

@@ -6,9 +6,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep_until},
+};
 
-use crate::{Body, Db, Error, Tx};
+use crate::{Body, Db, Engine, Error, PACE, RUSH, Tx};
 
 /// Limits of a [`Coalescer`].
 #[derive(Debug, Clone, Copy)]
@@ -114,10 +117,16 @@ where
         Ok(answer)
     }
 
-    /// One lane: takes what waits, decides it, and rests when nothing waits.
+    /// One lane: takes what waits, decides it, and rests when nothing waits. SQLite's writer has a
+    /// pace of its own.
     async fn work(self: Arc<Self>) {
         while let Some((requests, callers)) = self.take() {
+            let paced = self.db.engine() == Engine::Postgres && requests.len() >= RUSH;
+            let next_at = Instant::now() + PACE;
             self.decide(Arc::new(requests), callers).await;
+            if paced {
+                sleep_until(next_at).await;
+            }
         }
     }
 
@@ -171,7 +180,7 @@ where
         part: Range<usize>,
     ) -> Result<Vec<Result<Res, E>>, Undecided<E>> {
         let (coalescer, requests) = (Arc::clone(self), Arc::clone(requests));
-        let write = self.db.write_here(move |tx| {
+        let write = self.db.write_here(part.len(), move |tx| {
             let (coalescer, requests) = (Arc::clone(&coalescer), Arc::clone(&requests));
             let part = part.clone();
             Box::pin(async move { coalescer.run(tx, requests.get(part).unwrap_or_default()).await })

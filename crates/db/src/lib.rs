@@ -20,6 +20,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio_util::task::TaskTracker;
@@ -31,13 +32,20 @@ pub use migrate::{Migration, Migrations};
 pub use row::{FromValue, Row};
 pub use stats::Stats;
 pub use tx::{Sql, Tx};
-pub use value::Value;
+pub use value::{Json, Value};
 
 use crate::{
     postgres::{Mode, Postgres},
     sqlite::Sqlite,
     stats::Counters,
 };
+
+/// The least time from one batch of a rush to the next. Fewer commits write fewer pages, and
+/// statements for many rows cost less than many; who is alone waits for nobody. As `commit_delay`
+/// of PostgreSQL, where it sits before the flush only.
+const PACE: Duration = Duration::from_millis(5);
+/// How many requests in a batch are a rush. As `commit_siblings` of PostgreSQL.
+const RUSH: usize = 8;
 
 /// What a transaction body returns: a boxed future over the transaction it borrows.
 pub type Body<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;
@@ -181,12 +189,12 @@ impl Db {
                 let result = self.0.tasks.spawn(task).await;
                 result.unwrap_or_else(|_| Err(Error::closed().into()))
             }
-            Backend::Sqlite(sqlite) => sqlite.write(body).await,
+            Backend::Sqlite(sqlite) => sqlite.write(1, body).await,
         }
     }
 
-    /// As [`Db::write`], for a caller that is a task of ours already.
-    async fn write_here<T, E, F>(&self, body: F) -> Result<T, E>
+    /// As [`Db::write`], for a caller that is a task of ours already, and decides so many requests.
+    async fn write_here<T, E, F>(&self, requests: usize, body: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
@@ -197,7 +205,7 @@ impl Db {
         }
         match &self.0.backend {
             Backend::Postgres(postgres) => postgres.transact(Mode::Write, &body).await,
-            Backend::Sqlite(sqlite) => sqlite.write(body).await,
+            Backend::Sqlite(sqlite) => sqlite.write(requests, body).await,
         }
     }
 

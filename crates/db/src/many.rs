@@ -11,10 +11,10 @@ impl Tx {
     /// the number of rows after them: `(select * from unnest($1::uuid[], $2::text[]) w (id, name)
     /// limit $3)`. The limit is for the planner, which guesses a tenth of it: a plan made while the
     /// tables were still empty is the nested loop over the index that it has to be once they are
-    /// full. Arrays hold no nulls (`nullif` makes them), and documents come as text (`doc::jsonb`).
+    /// full. Documents come as text (`doc::jsonb`).
     ///
     /// # Errors
-    /// Why the database refused; [`Error::Statement`] if a value can't be in an array.
+    /// Why the database refused; [`Error::Statement`] if the rows are of unequal length.
     pub async fn execute_all(&mut self, sql: Sql, rows: Vec<Vec<Value>>) -> Result<u64, Error> {
         if rows.is_empty() {
             return Ok(0);
@@ -47,34 +47,17 @@ impl Tx {
 /// Rows turned into one array a column, and their number.
 fn arrays(rows: Vec<Vec<Value>>) -> Result<Vec<Value>, Error> {
     let count = rows.len();
-    let first = rows.first().map(Vec::as_slice).unwrap_or_default();
-    let mut columns: Vec<Value> = first.iter().map(|value| array_of(value, count)).collect();
+    let width = rows.first().map_or(0, Vec::len);
+    let mut columns: Vec<Vec<Value>> = (0..width).map(|_| Vec::with_capacity(count)).collect();
     for row in rows {
-        if row.len() != columns.len() {
+        if row.len() != width {
             return Err(Error::Statement("rows of unequal length".to_owned()));
         }
         for (column, value) in columns.iter_mut().zip(row) {
-            match (column, value) {
-                (Value::Uuids(list), Value::Uuid(item)) => list.push(item),
-                (Value::Texts(list), Value::Text(item)) => list.push(item),
-                (Value::Texts(list), Value::Json(item)) => list.push(item.to_string()),
-                (Value::Times(list), Value::Time(item)) => list.push(item),
-                (Value::Bools(list), Value::Bool(item)) => list.push(item),
-                (Value::I64s(list), Value::I64(item)) => list.push(item),
-                _ => return Err(Error::Statement("a value that no array holds".to_owned())),
-            }
+            column.push(value);
         }
     }
+    let mut columns: Vec<Value> = columns.into_iter().map(Value::Column).collect();
     columns.push(Value::I64(i64::try_from(count).unwrap_or(i64::MAX)));
     Ok(columns)
-}
-
-fn array_of(value: &Value, capacity: usize) -> Value {
-    match value {
-        Value::Uuid(_) => Value::Uuids(Vec::with_capacity(capacity)),
-        Value::Time(_) => Value::Times(Vec::with_capacity(capacity)),
-        Value::Bool(_) => Value::Bools(Vec::with_capacity(capacity)),
-        Value::I64(_) => Value::I64s(Vec::with_capacity(capacity)),
-        _ => Value::Texts(Vec::with_capacity(capacity)),
-    }
 }

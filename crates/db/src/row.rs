@@ -3,9 +3,10 @@
 use std::fmt;
 
 use kernel::Timestamp;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::{Error, value::each_id};
+use crate::{Error, Json, value::each_id};
 
 /// A row of a result.
 pub struct Row(pub(crate) Columns);
@@ -40,7 +41,8 @@ pub enum Cell<'a> {
 }
 
 /// A type that a column can be read as: `i64`, `i32`, `u32`, `f64`, `bool`, `String`, `Uuid`,
-/// `Timestamp`, `serde_json::Value`, `Vec<u8>`, every id of `kernel`, and `Option` of each.
+/// `Timestamp`, `serde_json::Value`, [`Json`] of what can be deserialized, `Vec<u8>`, every id of
+/// `kernel`, and `Option` of each.
 pub trait FromValue: Sized {
     /// The value in `cell`, if it is one of this type.
     #[doc(hidden)]
@@ -145,6 +147,15 @@ from_cell! {
 fn exact(value: i64) -> Option<f64> {
     const LIMIT: i64 = 1 << 53;
     (-LIMIT..=LIMIT).contains(&value).then_some(value as f64)
+}
+
+impl<T: DeserializeOwned> FromValue for Json<T> {
+    fn from_cell(cell: Cell<'_>) -> Option<Self> {
+        match cell {
+            Cell::Json(text) | Cell::Text(text) => serde_json::from_str(text).ok().map(Json),
+            _ => None,
+        }
+    }
 }
 
 impl<T: FromValue> FromValue for Option<T> {

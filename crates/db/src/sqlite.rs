@@ -33,7 +33,9 @@ const CHECKPOINT_PAGES: u32 = 4_096;
 /// What the log may keep of the disk once it was copied back.
 const LOG_LIMIT_BYTES: u32 = 64 << 20;
 const WRITER_CACHE_KIB: u32 = 32 << 10;
-const READER_CACHE_KIB: u32 = 4 << 10;
+/// Small: a reader forgets its pages whenever something was committed, and finds them in the
+/// system's memory again.
+const READER_CACHE_KIB: u32 = 512;
 const MMAP_BYTES: u32 = 256 << 20;
 
 pub(crate) struct Sqlite {
@@ -68,14 +70,15 @@ impl Sqlite {
         Ok(Self { writer, readers, counters })
     }
 
-    pub(crate) async fn write<T, E, F>(&self, body: F) -> Result<T, E>
+    /// Runs `body`, which decides so many requests.
+    pub(crate) async fn write<T, E, F>(&self, requests: usize, body: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + 'static,
     {
         let (caller, answer) = oneshot::channel();
-        self.post(Message::Write(Box::new(Write { body, result: None, caller })))?;
+        self.post(Message::Write(Box::new(Write { body, requests, result: None, caller })))?;
         answer.await.unwrap_or_else(|_| Err(Error::closed().into()))
     }
 

@@ -22,8 +22,8 @@ pub enum Value {
     Uuid(Uuid),
     /// `timestamptz`; integer microseconds since 1970 on SQLite.
     Time(Timestamp),
-    /// `jsonb`; text on SQLite.
-    Json(serde_json::Value),
+    /// `jsonb`, given as JSON text; text on SQLite.
+    Json(String),
     /// `bytea`; a blob on SQLite.
     Bytes(Vec<u8>),
     /// `bigint[]`.
@@ -36,6 +36,8 @@ pub enum Value {
     Uuids(Vec<Uuid>),
     /// `timestamptz[]`.
     Times(Vec<Timestamp>),
+    /// An array of whatever the statement says, with nulls; PostgreSQL only.
+    Column(Vec<Value>),
 }
 
 macro_rules! from {
@@ -59,7 +61,6 @@ from! {
     String => Text,
     Uuid => Uuid,
     Timestamp => Time,
-    serde_json::Value => Json,
     &[u8] => Bytes,
     Vec<u8> => Bytes,
     Vec<i64> => I64s,
@@ -68,6 +69,16 @@ from! {
     Vec<Uuid> => Uuids,
     Vec<Timestamp> => Times,
 }
+
+impl From<serde_json::Value> for Value {
+    fn from(json: serde_json::Value) -> Self {
+        Self::Json(json.to_string())
+    }
+}
+
+/// A document, read without a tree in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Json<T>(pub T);
 
 impl<T: Into<Self>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {

@@ -1,5 +1,7 @@
 //! A booking with all that belongs to it.
 
+use std::sync::Arc;
+
 use kernel::{
     AccountId, BookingId, Choice, Currency, EventId, Failure, Money, OrganizationId, PaymentId,
     Place, Secret, Timestamp,
@@ -27,7 +29,7 @@ pub(crate) struct Booking {
     /// Where it is.
     pub(crate) state: State,
     /// What is held, on which terms; none before.
-    pub(crate) offer: Option<Offer>,
+    pub(crate) offer: Option<Arc<Offer>>,
     /// The payment; none before it was made.
     pub(crate) payment_id: Option<PaymentId>,
     /// With which the buyer pays.

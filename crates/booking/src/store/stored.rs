@@ -1,49 +1,51 @@
 //! Bookings as columns: the shapes of their JSON columns, and the order of the others.
 
-use db::{Error, Row, Value};
+use std::{borrow::Cow, sync::Arc};
+
+use db::{Error, Json, Row, Value};
 use kernel::{Choice, Code, Currency, Failure, FieldError, Money, Place, Secret, Timestamp};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{Booking, Cursor, Line, Offer, PaymentStatus, State, Status, Terms, Undo};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum StoredChoice {
-    Seats(Vec<String>),
+enum StoredChoice<'a> {
+    Seats(Vec<Cow<'a, str>>),
     BestAvailable {
         quantity: u32,
-        section: Option<String>,
-        category: Option<String>,
+        section: Option<Cow<'a, str>>,
+        category: Option<Cow<'a, str>>,
         wheelchair: u32,
     },
     Admissions {
-        section: String,
+        section: Cow<'a, str>,
         quantity: u32,
     },
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredPlace {
-    section: String,
-    seat: Option<String>,
-    category: String,
+struct StoredPlace<'a> {
+    section: Cow<'a, str>,
+    seat: Option<Cow<'a, str>>,
+    category: Cow<'a, str>,
     wheelchair: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredLine {
-    category: String,
-    category_name: String,
+struct StoredLine<'a> {
+    category: Cow<'a, str>,
+    category_name: Cow<'a, str>,
     quantity: u32,
     unit_price_minor: i64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredTerms {
-    event_name: String,
+struct StoredTerms<'a> {
+    event_name: Cow<'a, str>,
     organization_id: Option<String>,
-    venue_name: String,
-    time_zone: String,
+    venue_name: Cow<'a, str>,
+    time_zone: Cow<'a, str>,
     starts_at_us: i64,
 }
 
@@ -104,8 +106,8 @@ fn changing(booking: &Booking) -> Vec<Value> {
         booking.state.status.as_str().into(),
         booking.state.payment.as_str().into(),
         offer.map_or(Value::Null, |offer| json(&stored_terms(&offer.terms))),
-        offer.map_or(Value::Null, |offer| json(&stored_places(&offer.places))),
-        offer.map_or(Value::Null, |offer| json(&stored_lines(&offer.lines))),
+        offer.map_or(Value::Null, |offer| list(offer.places.iter().map(stored_place))),
+        offer.map_or(Value::Null, |offer| list(offer.lines.iter().map(stored_line))),
         offer.map(|offer| offer.total.minor).into(),
         offer.map(|offer| offer.total.currency.to_string()).into(),
         booking.payment_id.into(),
@@ -134,7 +136,7 @@ pub(super) fn booking(row: &Row) -> Result<Booking, Error> {
         account_id: row.get(2)?,
         key: row.get(3)?,
         event_id: row.get(4)?,
-        choice: choice(parsed("choice", row.get(5)?)?)?,
+        choice: choice(row.get::<Json<_>>(5)?.0)?,
         admitted: row.get(6)?,
         state: State {
             status: named("status", &row.get::<String>(7)?, Status::named)?,
@@ -144,8 +146,8 @@ pub(super) fn booking(row: &Row) -> Result<Booking, Error> {
         payment_id: row.get(14)?,
         client_secret: row.get::<Option<String>>(15)?.map(Secret::new),
         reason: row.get(16)?,
-        refusal: match row.get::<Option<serde_json::Value>>(17)? {
-            Some(refusal) => Some(failure(parsed("refusal", refusal)?)?),
+        refusal: match row.get::<Option<Json<_>>>(17)? {
+            Some(Json(refusal)) => Some(failure(refusal)?),
             None => None,
         },
         expires_at: row.get(18)?,
@@ -174,55 +176,62 @@ pub(super) fn named<T>(
     read(name).ok_or_else(|| corrupt(column, &name))
 }
 
-fn offer(row: &Row) -> Result<Option<Offer>, Error> {
+fn offer(row: &Row) -> Result<Option<Arc<Offer>>, Error> {
     let Some(minor) = row.get::<Option<i64>>(12)? else { return Ok(None) };
-    let terms: StoredTerms = parsed("terms", row.get(9)?)?;
-    let places: Vec<StoredPlace> = parsed("places", row.get(10)?)?;
-    let lines: Vec<StoredLine> = parsed("lines", row.get(11)?)?;
+    let Json(terms) = row.get::<Json<StoredTerms<'_>>>(9)?;
+    let Json(places) = row.get::<Json<Vec<StoredPlace<'_>>>>(10)?;
+    let Json(lines) = row.get::<Json<Vec<StoredLine<'_>>>>(11)?;
     let currency: String = row.get(13)?;
     let currency: Currency = currency.parse().map_err(|error| corrupt("currency", &error))?;
     let organization_id = terms.organization_id.map(|id| id.parse()).transpose();
-    Ok(Some(Offer {
+    Ok(Some(Arc::new(Offer {
         terms: Terms {
-            event_name: terms.event_name,
+            event_name: terms.event_name.into_owned(),
             organization_id: organization_id.map_err(|error| corrupt("terms", &error))?,
-            venue_name: terms.venue_name,
-            time_zone: terms.time_zone,
+            venue_name: terms.venue_name.into_owned(),
+            time_zone: terms.time_zone.into_owned(),
             starts_at: Timestamp::from_micros(terms.starts_at_us),
         },
         places: places.into_iter().map(place).collect::<Result<_, _>>()?,
         lines: lines
             .into_iter()
             .map(|line| Line {
-                category: line.category,
-                category_name: line.category_name,
+                category: line.category.into_owned(),
+                category_name: line.category_name.into_owned(),
                 quantity: line.quantity,
                 unit_price_minor: line.unit_price_minor,
             })
             .collect(),
         total: Money::new(minor, currency),
-    }))
+    })))
 }
 
-fn choice(stored: StoredChoice) -> Result<Choice, Error> {
+fn choice(stored: StoredChoice<'_>) -> Result<Choice, Error> {
     Ok(match stored {
         StoredChoice::Seats(seats) => {
             let seats = seats.iter().map(|seat| seat.parse());
             Choice::Seats(seats.collect::<Result<_, _>>().map_err(|e| corrupt("choice", &e))?)
         }
         StoredChoice::BestAvailable { quantity, section, category, wheelchair } => {
-            Choice::BestAvailable { quantity, section, category, wheelchair }
+            Choice::BestAvailable {
+                quantity,
+                section: section.map(Cow::into_owned),
+                category: category.map(Cow::into_owned),
+                wheelchair,
+            }
         }
-        StoredChoice::Admissions { section, quantity } => Choice::Admissions { section, quantity },
+        StoredChoice::Admissions { section, quantity } => {
+            Choice::Admissions { section: section.into_owned(), quantity }
+        }
     })
 }
 
-fn place(stored: StoredPlace) -> Result<Place, Error> {
+fn place(stored: StoredPlace<'_>) -> Result<Place, Error> {
     let seat = stored.seat.map(|seat| seat.parse()).transpose();
     Ok(Place {
-        section: stored.section,
+        section: stored.section.into_owned(),
         seat: seat.map_err(|error| corrupt("places", &error))?,
-        category: stored.category,
+        category: stored.category.into_owned(),
         wheelchair: stored.wheelchair,
     })
 }
@@ -240,53 +249,51 @@ fn failure(stored: StoredFailure) -> Result<Failure, Error> {
     })
 }
 
-fn stored_choice(choice: &Choice) -> StoredChoice {
+fn stored_choice(choice: &Choice) -> StoredChoice<'_> {
     match choice {
         Choice::Seats(seats) => {
-            StoredChoice::Seats(seats.iter().map(ToString::to_string).collect())
+            StoredChoice::Seats(seats.iter().map(|seat| seat.as_str().into()).collect())
         }
         Choice::BestAvailable { quantity, section, category, wheelchair } => {
             StoredChoice::BestAvailable {
                 quantity: *quantity,
-                section: section.clone(),
-                category: category.clone(),
+                section: section.as_deref().map(Cow::Borrowed),
+                category: category.as_deref().map(Cow::Borrowed),
                 wheelchair: *wheelchair,
             }
         }
         Choice::Admissions { section, quantity } => {
-            StoredChoice::Admissions { section: section.clone(), quantity: *quantity }
+            StoredChoice::Admissions { section: section.into(), quantity: *quantity }
         }
     }
 }
 
-fn stored_terms(terms: &Terms) -> StoredTerms {
+fn stored_terms(terms: &Terms) -> StoredTerms<'_> {
     StoredTerms {
-        event_name: terms.event_name.clone(),
+        event_name: (&terms.event_name).into(),
         organization_id: terms.organization_id.map(|id| id.to_string()),
-        venue_name: terms.venue_name.clone(),
-        time_zone: terms.time_zone.clone(),
+        venue_name: (&terms.venue_name).into(),
+        time_zone: (&terms.time_zone).into(),
         starts_at_us: terms.starts_at.micros(),
     }
 }
 
-fn stored_places(places: &[Place]) -> Vec<StoredPlace> {
-    let stored = |place: &Place| StoredPlace {
-        section: place.section.clone(),
-        seat: place.seat.as_ref().map(ToString::to_string),
-        category: place.category.clone(),
+fn stored_place(place: &Place) -> StoredPlace<'_> {
+    StoredPlace {
+        section: (&place.section).into(),
+        seat: place.seat.as_ref().map(|seat| seat.as_str().into()),
+        category: (&place.category).into(),
         wheelchair: place.wheelchair,
-    };
-    places.iter().map(stored).collect()
+    }
 }
 
-fn stored_lines(lines: &[Line]) -> Vec<StoredLine> {
-    let stored = |line: &Line| StoredLine {
-        category: line.category.clone(),
-        category_name: line.category_name.clone(),
+fn stored_line(line: &Line) -> StoredLine<'_> {
+    StoredLine {
+        category: (&line.category).into(),
+        category_name: (&line.category_name).into(),
         quantity: line.quantity,
         unit_price_minor: line.unit_price_minor,
-    };
-    lines.iter().map(stored).collect()
+    }
 }
 
 fn stored_failure(failure: &Failure) -> StoredFailure {
@@ -300,13 +307,13 @@ fn stored_failure(failure: &Failure) -> StoredFailure {
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Value {
-    // These shapes have string keys only and always have a JSON form.
-    Value::Json(serde_json::to_value(value).unwrap_or_default())
+fn list<T: Serialize>(items: impl Iterator<Item = T>) -> Value {
+    json(&items.collect::<Vec<_>>())
 }
 
-fn parsed<T: DeserializeOwned>(column: &str, value: serde_json::Value) -> Result<T, Error> {
-    serde_json::from_value(value).map_err(|error| corrupt(column, &error))
+fn json<T: Serialize>(value: &T) -> Value {
+    // These shapes have string keys only and always have a JSON form.
+    Value::Json(serde_json::to_string(value).unwrap_or_default())
 }
 
 fn corrupt(column: &str, detail: &impl ToString) -> Error {

@@ -1,5 +1,7 @@
 //! Every statement on both engines.
 
+use std::sync::Arc;
+
 use kernel::{
     AccountId, BookingId, Choice, Currency, EventId, Failure, Ids as _, Money, OrganizationId,
     PaymentId, Place, SeatRef, Secret, Timestamp,
@@ -52,7 +54,7 @@ fn full(ids: &SeededIds, account_id: AccountId, key: &str) -> Booking {
     Booking {
         choice: Choice::Seats(vec![seat.clone()]),
         state: State { status: Status::Cancelled, payment: PaymentStatus::Refunding },
-        offer: Some(Offer {
+        offer: Some(Arc::new(Offer {
             terms: Terms {
                 event_name: "Ha'mlet \u{1F3AD}".to_owned(),
                 organization_id: Some(OrganizationId::new(ids, NOW)),
@@ -73,7 +75,7 @@ fn full(ids: &SeededIds, account_id: AccountId, key: &str) -> Booking {
                 unit_price_minor: 1_250,
             }],
             total: Money::new(1_250, Currency::EUR),
-        }),
+        })),
         payment_id: Some(PaymentId::new(ids, NOW)),
         client_secret: Some(Secret::new("secret".to_owned())),
         reason: "BY_BUYER".to_owned(),
@@ -210,7 +212,10 @@ async fn history_lists_and_dead_letters_keep_their_order() {
                     change.transitions = steps.to_vec();
                     change
                 };
-                note_all(tx, &[change(&all[1], &[]), change(&all[0], &steps)]).await?;
+                let mut notes = Notes::default();
+                notes.add(&change(&all[1], &[]));
+                notes.add(&change(&all[0], &steps));
+                note_all(tx, notes).await?;
                 assert_eq!(history(tx, all[0].id).await?, steps);
                 assert!(history(tx, all[1].id).await?.is_empty());
 

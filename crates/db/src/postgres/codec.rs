@@ -40,6 +40,7 @@ impl ToSql for Value {
             Self::Texts(list) => put_array(list, ty, out, |item, ty, out| put_text(item, ty, out))?,
             Self::Uuids(list) => put_array(list, ty, out, put_uuid)?,
             Self::Times(list) => put_array(list, ty, out, put_time)?,
+            Self::Column(list) => put_column(list, ty, out)?,
         }
         Ok(IsNull::No)
     }
@@ -113,22 +114,35 @@ fn put_time(at: &Timestamp, ty: &Type, out: &mut BytesMut) -> Result<(), Fault> 
     Ok(())
 }
 
-fn put_json(json: &serde_json::Value, ty: &Type, out: &mut BytesMut) -> Result<(), Fault> {
+fn put_json(json: &str, ty: &Type, out: &mut BytesMut) -> Result<(), Fault> {
     match *ty {
         Type::JSONB => out.put_u8(1),
         Type::JSON | Type::TEXT => {}
         _ => return Err(mismatch("json", ty)),
     }
-    serde_json::to_writer(out.writer(), json)?;
+    out.put_slice(json.as_bytes());
     Ok(())
 }
 
-/// One dimension, counted from 1, no nulls.
 fn put_array<T>(
     items: &[T],
     ty: &Type,
     out: &mut BytesMut,
     put: impl Fn(&T, &Type, &mut BytesMut) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    put_items(items, ty, out, |item, ty, out| put(item, ty, out).map(|()| IsNull::No))
+}
+
+fn put_column(items: &[Value], ty: &Type, out: &mut BytesMut) -> Result<(), Fault> {
+    put_items(items, ty, out, Value::to_sql)
+}
+
+/// One dimension, counted from 1. The server looks for nulls itself, whatever the header says.
+fn put_items<T>(
+    items: &[T],
+    ty: &Type,
+    out: &mut BytesMut,
+    put: impl Fn(&T, &Type, &mut BytesMut) -> Result<IsNull, Fault>,
 ) -> Result<(), Fault> {
     let Kind::Array(member) = ty.kind() else { return Err(mismatch("an array", ty)) };
     out.put_i32(i32::from(!items.is_empty()));
@@ -142,8 +156,10 @@ fn put_array<T>(
     for item in items {
         let start = out.len();
         out.put_i32(0);
-        put(item, member, out)?;
-        let length = i32::try_from(out.len() - start - size_of::<i32>())?;
+        let length = match put(item, member, out)? {
+            IsNull::Yes => -1,
+            IsNull::No => i32::try_from(out.len() - start - size_of::<i32>())?,
+        };
         if let Some(slot) = out.get_mut(start..start + size_of::<i32>()) {
             slot.copy_from_slice(&length.to_be_bytes());
         }

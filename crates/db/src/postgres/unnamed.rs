@@ -22,6 +22,14 @@ pub(super) fn declared(value: &Value) -> Type {
         // bigint or smaller; text, an enum or jsonb; jsonb, json or text.
         Value::Null | Value::I64(_) | Value::Text(_) | Value::Json(_) => Type::UNKNOWN,
         Value::I64s(_) | Value::Texts(_) => Type::UNKNOWN,
+        Value::Column(items) => match items.iter().find(|item| **item != Value::Null) {
+            Some(Value::Uuid(_)) => Type::UUID_ARRAY,
+            Some(Value::Time(_)) => Type::TIMESTAMPTZ_ARRAY,
+            Some(Value::Bool(_)) => Type::BOOL_ARRAY,
+            Some(Value::F64(_)) => Type::FLOAT8_ARRAY,
+            Some(Value::Bytes(_)) => Type::BYTEA_ARRAY,
+            _ => Type::UNKNOWN,
+        },
     }
 }
 
@@ -29,10 +37,14 @@ pub(super) fn declared(value: &Value) -> Type {
 pub(super) fn put(value: &Value, out: &mut BytesMut) {
     match value {
         Value::I64(value) => put_number(*value, out),
-        Value::Text(text) => out.put_slice(text.as_bytes()),
-        Value::Json(json) => out.put_slice(json.to_string().as_bytes()),
+        Value::Text(text) | Value::Json(text) => out.put_slice(text.as_bytes()),
         Value::I64s(list) => put_list(list, out, |item, out| put_number(*item, out)),
         Value::Texts(list) => put_list(list, out, |item, out| put_quoted(item, out)),
+        Value::Column(list) => put_list(list, out, |item, out| match item {
+            Value::I64(value) => put_number(*value, out),
+            Value::Text(text) | Value::Json(text) => put_quoted(text, out),
+            _ => out.put_slice(b"null"),
+        }),
         _ => {}
     }
 }

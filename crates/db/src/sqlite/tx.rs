@@ -1,7 +1,9 @@
 //! Statements on one SQLite connection: they complete at once.
 
 use std::{
+    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -20,13 +22,15 @@ use crate::{
 
 pub(crate) struct LiteTx {
     pub(super) connection: Connection,
+    /// Of each statement, which value goes to which parameter; by where its text is in memory.
+    positions: HashMap<(usize, usize), Arc<[usize]>>,
     failed: Option<Error>,
     statements: u64,
 }
 
 impl LiteTx {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, failed: None, statements: 0 }
+        Self { connection, positions: HashMap::new(), failed: None, statements: 0 }
     }
 
     pub(crate) fn failure(&self) -> Option<&Error> {
@@ -53,9 +57,10 @@ impl LiteTx {
         self.admit()?;
         let run = || -> Result<(u64, u64), Fault> {
             let mut statement = self.connection.prepare_cached(sql)?;
+            let positions = positions(&mut self.positions, sql, &statement)?;
             let (mut changed, mut count) = (0, 0);
             for params in rows {
-                bind(&mut statement, params)?;
+                bind(&mut statement, &positions, params)?;
                 changed += statement.raw_execute()?;
                 count += 1;
             }
@@ -69,9 +74,10 @@ impl LiteTx {
 
     pub(crate) fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         self.admit()?;
-        let run = || -> Result<Vec<Row>, Fault> {
+        let mut run = || -> Result<Vec<Row>, Fault> {
             let mut statement = self.connection.prepare_cached(sql)?;
-            bind(&mut statement, params)?;
+            let positions = positions(&mut self.positions, sql, &statement)?;
+            bind(&mut statement, &positions, params)?;
             let columns = statement.column_count();
             let mut rows = statement.raw_query();
             let mut all = Vec::new();
@@ -131,23 +137,41 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// SQLite numbers `$k` by first appearance and takes `$2::text` for a name, so values are found by
-/// the digits.
-fn bind(statement: &mut Statement<'_>, params: &[Value]) -> Result<(), Fault> {
-    let mut highest = 0;
-    for index in 1..=statement.parameter_count() {
-        let number = statement.parameter_name(index).and_then(number).unwrap_or(0);
-        let Some(value) = number.checked_sub(1).and_then(|position| params.get(position)) else {
-            return Err(wrong_params(number, params.len()));
-        };
-        highest = highest.max(number);
-        statement.raw_bind_parameter(index, Bound(value))?;
+/// Where the values of a statement's parameters stand. SQLite numbers `$k` by first appearance and
+/// takes `$2::text` for a name, so values are found by the digits.
+fn positions(
+    known: &mut HashMap<(usize, usize), Arc<[usize]>>,
+    sql: &'static str,
+    statement: &Statement<'_>,
+) -> Result<Arc<[usize]>, Fault> {
+    let place = (sql.as_ptr().addr(), sql.len());
+    if let Some(positions) = known.get(&place) {
+        return Ok(positions.clone());
     }
-    if highest == params.len() { Ok(()) } else { Err(wrong_params(highest, params.len())) }
+    let position = |index| {
+        let number = statement.parameter_name(index).and_then(number);
+        number.and_then(|number| number.checked_sub(1)).ok_or_else(|| {
+            Fault::Ours(Error::Statement(format!("parameter {index} is not one of $1, $2, …")))
+        })
+    };
+    let positions = (1..=statement.parameter_count()).map(position);
+    let positions = positions.collect::<Result<Arc<[usize]>, Fault>>()?;
+    known.insert(place, positions.clone());
+    Ok(positions)
 }
 
-fn wrong_params(wanted: usize, given: usize) -> Fault {
-    Fault::Ours(Error::Statement(format!("parameter ${wanted} is wanted, {given} are given")))
+fn bind(statement: &mut Statement<'_>, positions: &[usize], params: &[Value]) -> Result<(), Fault> {
+    let wanted = positions.iter().max().map_or(0, |highest| highest + 1);
+    if wanted != params.len() {
+        let text = format!("parameter ${wanted} is the last, {} are given", params.len());
+        return Err(Fault::Ours(Error::Statement(text)));
+    }
+    for (index, position) in (1..).zip(positions) {
+        if let Some(value) = params.get(*position) {
+            statement.raw_bind_parameter(index, Bound(value))?;
+        }
+    }
+    Ok(())
 }
 
 fn number(name: &str) -> Option<usize> {
@@ -165,16 +189,17 @@ impl ToSql for Bound<'_> {
             Value::I64(value) => (*value).into(),
             Value::F64(value) => (*value).into(),
             Value::Bool(value) => (*value).into(),
-            Value::Text(text) => text.as_str().into(),
+            Value::Text(text) | Value::Json(text) => text.as_str().into(),
             Value::Uuid(uuid) => ToSqlOutput::Borrowed(ValueRef::Blob(uuid.as_bytes())),
             Value::Time(at) => at.micros().into(),
-            Value::Json(json) => json.to_string().into(),
             Value::Bytes(bytes) => bytes.as_slice().into(),
             Value::I64s(list) => text(list.as_slice().into()),
             Value::Bools(list) => text(list.as_slice().into()),
             Value::Texts(list) => text(list.as_slice().into()),
             Value::Uuids(list) => hex_list(list).into(),
             Value::Times(list) => text(list.iter().map(|at| at.micros()).collect()),
+            // Made for PostgreSQL only.
+            Value::Column(_) => Null.into(),
         })
     }
 }

@@ -3,10 +3,13 @@
 
 use std::{sync::Arc, thread};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
 use super::tx::{self, lite};
-use crate::{Body, Error, Tx, stats::Counters};
+use crate::{Body, Error, PACE, RUSH, Tx, stats::Counters};
 
 /// The most transactions that share a commit; it bounds how long the first of them waits.
 const MAX_BATCH: usize = 1_024;
@@ -24,12 +27,15 @@ pub(super) enum Message {
 pub(super) trait Job: Send {
     /// Runs the body; false if its changes are to be undone. May be called again after a rollback.
     fn run(&mut self, tx: &mut Tx) -> bool;
+    /// How many requests it decides.
+    fn requests(&self) -> usize;
     /// Answers the caller, with `Err` if the transaction could not be committed.
     fn answer(self: Box<Self>, committed: Result<(), Error>);
 }
 
 pub(super) struct Write<T, E, F> {
     pub(super) body: F,
+    pub(super) requests: usize,
     pub(super) result: Option<Result<T, E>>,
     pub(super) caller: oneshot::Sender<Result<T, E>>,
 }
@@ -47,6 +53,10 @@ where
         keep
     }
 
+    fn requests(&self) -> usize {
+        self.requests
+    }
+
     fn answer(self: Box<Self>, committed: Result<(), Error>) {
         let result = match (committed, self.result) {
             (Ok(()), Some(result)) => result,
@@ -62,6 +72,8 @@ pub(super) struct Writer {
     tx: Tx,
     queue: mpsc::Receiver<Message>,
     counters: Arc<Counters>,
+    /// Before when no batch begins.
+    next_at: Option<Instant>,
     /// Who waits for the end. Last, so that it is told after `tx` has closed the file.
     closed: Option<oneshot::Sender<()>>,
 }
@@ -74,7 +86,7 @@ impl Writer {
         counters: Arc<Counters>,
     ) -> Result<mpsc::Sender<Message>, Error> {
         let (sender, queue) = mpsc::channel(max_waiting.max(1));
-        let mut writer = Self { tx, queue, counters, closed: None };
+        let mut writer = Self { tx, queue, counters, next_at: None, closed: None };
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
             .spawn(move || writer.work())
@@ -86,6 +98,7 @@ impl Writer {
         let mut waiting = Vec::new();
         let mut batch = Vec::new();
         while self.queue.blocking_recv_many(&mut waiting, MAX_BATCH) > 0 {
+            self.gather(&mut waiting);
             for message in waiting.drain(..) {
                 match message {
                     Message::Write(job) => batch.push(job),
@@ -105,6 +118,25 @@ impl Writer {
             self.commit(&mut batch);
         }
         self.optimize();
+    }
+
+    /// In a rush, waits for those who come within the pace.
+    fn gather(&mut self, waiting: &mut Vec<Message>) {
+        if let Some(at) = self.next_at.take() {
+            // It may return early, and no harm is done.
+            thread::park_timeout(at.saturating_duration_since(Instant::now()));
+            while waiting.len() < MAX_BATCH {
+                let Ok(message) = self.queue.try_recv() else { break };
+                waiting.push(message);
+            }
+        }
+        let requests = waiting.iter().map(|message| match message {
+            Message::Write(job) => job.requests(),
+            Message::Exclusive(_) | Message::Close(_) => 0,
+        });
+        if requests.sum::<usize>() >= RUSH {
+            self.next_at = Some(Instant::now() + PACE);
+        }
     }
 
     /// Commits `jobs` in one transaction and answers them all.
@@ -134,12 +166,26 @@ impl Writer {
         }
     }
 
-    /// Runs all of `jobs`, each in a savepoint, and commits; says how many were kept.
+    /// Runs all of `jobs` and commits; says how many were kept. A savepoint copies every page that
+    /// is changed after it, so there are none until a job fails that has changed something.
     fn try_commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<usize, Error> {
+        let bare = self.transaction(|writer| writer.run_bare(jobs))?;
+        if let Some(kept) = bare {
+            return Ok(kept);
+        }
+        let kept = self.transaction(|writer| writer.run_guarded(jobs).map(Some))?;
+        Ok(kept.unwrap_or_default())
+    }
+
+    /// A transaction of what `run` does; rolled back if it fails, keeps no job, or wants it so
+    /// (`None`).
+    fn transaction(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<Option<usize>, Error>,
+    ) -> Result<Option<usize>, Error> {
         lite(&mut self.tx)?.control("BEGIN IMMEDIATE")?;
-        let ran = self.run_all(jobs);
-        let ended = ran.and_then(|kept| {
-            let end = if kept > 0 { "COMMIT" } else { "ROLLBACK" };
+        let ended = run(self).and_then(|kept| {
+            let end = if kept.is_some_and(|kept| kept > 0) { "COMMIT" } else { "ROLLBACK" };
             lite(&mut self.tx)?.control(end).map(|()| kept)
         });
         let lite = lite(&mut self.tx)?;
@@ -149,31 +195,51 @@ impl Writer {
         ended
     }
 
-    fn run_all(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<usize, Error> {
+    /// Runs all of `jobs` without savepoints. `None` as soon as one fails that has changed rows,
+    /// unless it is alone: all have to run again, from a rollback.
+    fn run_bare(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Option<usize>, Error> {
         let alone = jobs.len() == 1;
         let mut kept = 0;
         for job in jobs {
-            if !alone {
-                lite(&mut self.tx)?.control("SAVEPOINT job")?;
-            }
-            let keep = job.run(&mut self.tx);
-            let lite = lite(&mut self.tx)?;
-            let failure = lite.failure().cloned();
-            self.counters.statements.add(lite.renew());
-            if lite.connection.is_autocommit() {
-                // SQLite itself rolled back, and with this job all before it: the disk is full, or
-                // worse.
-                return Err(failure.unwrap_or_else(|| Error::Unavailable("rolled back".to_owned())));
-            }
-            if !alone && !keep {
-                lite.control("ROLLBACK TO job")?;
-            }
-            if !alone {
-                lite.control("RELEASE job")?;
+            let before = lite(&mut self.tx)?.connection.total_changes();
+            let keep = self.run(&mut **job)?;
+            if !keep && !alone && lite(&mut self.tx)?.connection.total_changes() != before {
+                return Ok(None);
             }
             kept += usize::from(keep);
         }
+        Ok(Some(kept))
+    }
+
+    /// Runs all of `jobs`, each in a savepoint.
+    fn run_guarded(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<usize, Error> {
+        let mut kept = 0;
+        for job in jobs {
+            lite(&mut self.tx)?.control("SAVEPOINT job")?;
+            let keep = self.run(&mut **job)?;
+            let lite = lite(&mut self.tx)?;
+            if !keep {
+                lite.control("ROLLBACK TO job")?;
+            }
+            lite.control("RELEASE job")?;
+            kept += usize::from(keep);
+        }
         Ok(kept)
+    }
+
+    /// Runs one job; says whether its changes are to be kept.
+    ///
+    /// # Errors
+    /// If SQLite itself rolled back, and with this job all before it: the disk is full, or worse.
+    fn run(&mut self, job: &mut dyn Job) -> Result<bool, Error> {
+        let keep = job.run(&mut self.tx);
+        let lite = lite(&mut self.tx)?;
+        let failure = lite.failure().cloned();
+        self.counters.statements.add(lite.renew());
+        if lite.connection.is_autocommit() {
+            return Err(failure.unwrap_or_else(|| Error::Unavailable("rolled back".to_owned())));
+        }
+        Ok(keep)
     }
 
     /// Leaves the planner's statistics fresh.

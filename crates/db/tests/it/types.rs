@@ -139,11 +139,11 @@ async fn arrays_are_unnested_the_way_of_each_engine() {
 async fn a_statement_for_many_rows_runs_once_for_each_of_them() {
     const INSERT: Sql = Sql::split(
         "insert into samples (id, i, b, t, at, j)
-         select id, i, b, nullif(t, ''), at, j::jsonb
+         select id, i, b, t, at, j::jsonb
          from (select * from unnest($1::uuid[], $2::bigint[], $3::boolean[], $4::text[],
                  $5::timestamptz[], $6::text[]) w (id, i, b, t, at, j) limit $7) w
          returning i",
-        "insert into samples (id, i, b, t, at, j) values ($1, $2, $3, nullif($4, ''), $5, $6)
+        "insert into samples (id, i, b, t, at, j) values ($1, $2, $3, $4, $5, $6)
          returning i",
     );
     const DELETE: Sql = Sql::split(
@@ -160,15 +160,15 @@ async fn a_statement_for_many_rows_runs_once_for_each_of_them() {
             let bookings = bookings.clone();
             Box::pin(async move {
                 let row = |(index, id): (i64, &BookingId)| {
-                    let (text, at) = (if index == 1 { "" } else { "t" }, Timestamp::EPOCH);
-                    let json = json!([index]);
+                    let (text, json) = ((index != 1).then_some("t"), json!([index]));
+                    let at = (index == 2).then_some(Timestamp::EPOCH);
                     let id = (*id).into();
                     vec![id, index.into(), true.into(), text.into(), at.into(), json.into()]
                 };
                 let rows: Vec<_> = (0..).zip(&bookings).map(row).collect();
                 let given = tx.query_all(INSERT, rows).await?;
                 let given: Result<Vec<i64>, _> = given.iter().map(|row| row.get(0)).collect();
-                let sql = "select t, j from samples order by i";
+                let sql = "select t, j, at from samples order by i";
                 let read = tx.query(sql, &[]).await?;
                 let gone = bookings.iter().take(2).map(|id| vec![(*id).into()]).collect();
                 let gone = tx.execute_all(DELETE, gone).await?;
@@ -183,6 +183,8 @@ async fn a_statement_for_many_rows_runs_once_for_each_of_them() {
             let text: Option<String> = row.get(0).expect("text");
             assert_eq!(text.is_none(), index == 1, "{engine}");
             assert_eq!(row.get::<serde_json::Value>(1).expect("json"), json!([index]), "{engine}");
+            let at: Option<Timestamp> = row.get(2).expect("time");
+            assert_eq!(at, (index == 2).then_some(Timestamp::EPOCH), "{engine}");
         }
         let uneven = test.db.write::<u64, Error, _>(move |tx| {
             let rows = vec![vec![Value::Uuid(uuid::Uuid::nil())], Vec::new()];
