@@ -5,6 +5,7 @@ pub mod code;
 mod counters;
 pub mod domain;
 mod error;
+mod fresh;
 mod grpc;
 mod keys;
 mod ledger;

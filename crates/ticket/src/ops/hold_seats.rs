@@ -233,7 +233,8 @@ impl Try<'_> {
         };
         let wish = Wish { hold, now, context: self.context.clone() };
         let decision = self.app.holds.call(wish).await?;
-        if let Decision::Held(_, change) = &decision {
+        if let Decision::Held(hold, change) = &decision {
+            self.app.fresh.put(hold.clone());
             self.room.apply(change);
             self.app.outbox().wake();
         }

@@ -59,7 +59,10 @@ pub async fn issue_tickets(
         return Err(Failure::invalid("prices", "at least 0").into());
     }
     for _ in 0..app.config.max_tries {
-        let (issued, hold) = look_up(app, &command).await?;
+        let (issued, hold) = match app.fresh.take(command.hold_id) {
+            Some(fresh) => (Vec::new(), Some(fresh)),
+            None => look_up(app, &command).await?,
+        };
         if !issued.is_empty() {
             return repeated(&command, issued);
         }

@@ -61,6 +61,7 @@ pub async fn release_hold(
     let Some(reason) = REASONS.into_iter().find(|known| *known == command.reason) else {
         return Err(Failure::invalid("reason", format!("one of {}", REASONS.join(", "))).into());
     };
+    drop(app.fresh.take(command.hold_id));
     let release =
         Release { hold_id: command.hold_id, reason, at: app.now(), context: context.clone() };
     match app.releases.call(release).await? {
