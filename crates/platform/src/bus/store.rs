@@ -11,10 +11,14 @@ const POSTGRES: Migration =
     Migration { name: "0001_bus", sql: include_str!("../../migrations/postgres/0001_bus.sql") };
 const SQLITE: Migration =
     Migration { name: "0001_bus", sql: include_str!("../../migrations/sqlite/0001_bus.sql") };
+const SQLITE_ROWS: Migration = Migration {
+    name: "0002_bus_rows",
+    sql: include_str!("../../migrations/sqlite/0002_bus_rows.sql"),
+};
 
 /// The tables of the event log.
 pub(super) const MIGRATIONS: Migrations =
-    Migrations { owner: "bus", postgres: &[POSTGRES], sqlite: &[SQLITE] };
+    Migrations { owner: "bus", postgres: &[POSTGRES], sqlite: &[SQLITE, SQLITE_ROWS] };
 
 /// Locks the topic for this transaction, so that events are committed in the order of their
 /// numbers: a reader that sees one has seen all before it.
