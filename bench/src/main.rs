@@ -7,6 +7,7 @@ mod events;
 mod facts;
 mod fill;
 mod flat;
+mod front;
 mod holds;
 mod house;
 mod machine;
@@ -55,6 +56,8 @@ enum Command {
     Events(EventsArgs),
     /// Payments per second, and what one costs, the provider's sandbox included
     Payments(HoldsArgs),
+    /// Complete bookings per second at the public door: asked for, paid, confirmed
+    Bookings(front::bookings::BookingsArgs),
     /// Memory of the whole platform in one process, idle
     Memory(MemoryArgs),
 }
@@ -120,6 +123,10 @@ impl fmt::Display for Engine {
 
 fn main() -> Result<(), Failure> {
     let command = Cli::parse().command;
+    // These start a platform of their own, and nothing else.
+    if let Some(Command::Bookings(args)) = &command {
+        return front::bookings::run(args);
+    }
     println!("{}\n", machine::describe());
     // Before the runtime: it starts and ends processes, and waits for them.
     let cluster = match command {
@@ -136,6 +143,7 @@ fn main() -> Result<(), Failure> {
             Some(Command::Events(args)) => bench.events(args).await,
             Some(Command::Payments(args)) => bench.payments(args).await,
             Some(Command::Memory(args)) => bench.memory(args).await,
+            Some(Command::Bookings(_)) => Ok(()),
             None => {
                 bench.holds(HoldsArgs { seconds: 1.5, engine: None }).await?;
                 bench.flat(FlatArgs { tickets: 500_000, engine: None }).await?;

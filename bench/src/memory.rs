@@ -19,8 +19,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// After it says that it is ready.
 const IDLE: Duration = Duration::from_secs(2);
-/// Every face, which is to listen on any free port.
-const FACES: [(&str, &[&str]); 11] = [
+/// Every face of every service.
+pub(crate) const FACES: [(&str, &[&str]); 11] = [
     ("auth", &["grpc", "metrics"]),
     ("user", &["grpc", "metrics"]),
     ("event", &["grpc", "metrics"]),

@@ -39,9 +39,9 @@ pub struct Product {
 }
 
 /// A running platform. It ends when this is dropped, and when the process ends.
-pub(crate) struct House {
+pub struct House {
     /// `http://host:port`.
-    pub(crate) gateway: String,
+    pub gateway: String,
     /// The arguments with which a command of the binary finds the platform's stores.
     pub(crate) stores: Vec<String>,
     processes: Vec<Process>,
@@ -85,11 +85,7 @@ impl House {
     ///
     /// # Errors
     /// Why it doesn't start, with the end of its log.
-    pub(crate) fn start(
-        shape: Shape,
-        product: &Product,
-        scenario: &Scenario,
-    ) -> Result<Self, Failure> {
+    pub fn start(shape: Shape, product: &Product, scenario: &Scenario) -> Result<Self, Failure> {
         let directory = tempfile::Builder::new().prefix("rush").tempdir()?;
         let guard = Guard::over(directory.path())?;
         let servers = match shape {
@@ -134,7 +130,8 @@ impl House {
     }
 
     /// What takes processor time and writes.
-    pub(crate) fn parts(&self) -> Vec<Part> {
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
         let mut parts: Vec<_> = self
             .processes
             .iter()
@@ -149,12 +146,16 @@ impl House {
     }
 
     /// The server of the databases, if there is one.
-    pub(crate) fn database(&self) -> Option<String> {
+    #[must_use]
+    pub fn database(&self) -> Option<String> {
         self.servers.as_ref().map(|servers| servers.postgres.server_url())
     }
 
     /// Whether all processes are still there; otherwise what the first that is not has said last.
-    pub(crate) fn is_whole(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// If one has ended.
+    pub fn is_whole(&mut self) -> Result<(), Failure> {
         self.processes.iter_mut().try_for_each(Process::is_there)
     }
 
@@ -178,8 +179,15 @@ impl House {
         Ok(())
     }
 
+    /// Its processes, each with its number.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(&str, u32)> {
+        self.processes.iter().filter_map(|its| Some((its.name.as_str(), its.pid()?))).collect()
+    }
+
     /// Where everything is.
-    pub(crate) fn directory(&self) -> &std::path::Path {
+    #[must_use]
+    pub fn directory(&self) -> &std::path::Path {
         self.guard.directory()
     }
 }

@@ -32,7 +32,7 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 type Connection = SendRequest<Full<Bytes>>;
 
 /// One server.
-pub(crate) struct Http {
+pub struct Http {
     address: SocketAddr,
     host: HeaderValue,
     idle: Mutex<Vec<Connection>>,
@@ -42,7 +42,7 @@ pub(crate) struct Http {
 
 /// A request to be made, any number of times.
 #[derive(Debug, Clone)]
-pub(crate) struct Call {
+pub struct Call {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -51,16 +51,19 @@ pub(crate) struct Call {
 
 /// What came back.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The head.
+    pub headers: HeaderMap,
+    /// The whole body.
+    pub body: Bytes,
 }
 
 /// Why nothing came back.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Lost(pub(crate) String);
+pub struct Lost(pub(crate) String);
 
 fn lost(what: &str) -> impl Fn(&dyn std::fmt::Display) -> Lost {
     move |error| Lost(format!("{what}: {error}"))
@@ -71,7 +74,7 @@ impl Http {
     ///
     /// # Errors
     /// If it is no such address, or names nobody.
-    pub(crate) async fn new(base: &str, tasks: Tasks) -> Result<Self, Lost> {
+    pub async fn new(base: &str, tasks: Tasks) -> Result<Self, Lost> {
         let wrong = |detail: &str| Lost(format!("{base:?} {detail}"));
         let uri: Uri = base.parse().map_err(|_| wrong("is no address"))?;
         if uri.scheme_str() != Some("http") {
@@ -96,7 +99,7 @@ impl Http {
     ///
     /// # Errors
     /// If no whole answer came in time: nobody knows what became of the request.
-    pub(crate) async fn ask(&self, call: &Call) -> Result<Answer, Lost> {
+    pub async fn ask(&self, call: &Call) -> Result<Answer, Lost> {
         timeout(ANSWER_TIME, self.exchange(call)).await.map_err(|_| Lost("no answer".into()))?
     }
 
@@ -174,27 +177,42 @@ impl Call {
     }
 
     /// `GET path`.
-    pub(crate) fn get(path: &str) -> Result<Self, Lost> {
+    ///
+    /// # Errors
+    /// If the path is none.
+    pub fn get(path: &str) -> Result<Self, Lost> {
         Self::new(Method::GET, path, Bytes::new())
     }
 
     /// `DELETE path`.
-    pub(crate) fn delete(path: &str) -> Result<Self, Lost> {
+    ///
+    /// # Errors
+    /// If the path is none.
+    pub fn delete(path: &str) -> Result<Self, Lost> {
         Self::new(Method::DELETE, path, Bytes::new())
     }
 
     /// `POST path` with JSON.
-    pub(crate) fn post(path: &str, json: impl Into<Bytes>) -> Result<Self, Lost> {
+    ///
+    /// # Errors
+    /// If the path is none.
+    pub fn post(path: &str, json: impl Into<Bytes>) -> Result<Self, Lost> {
         Ok(Self::new(Method::POST, path, json.into())?.with(header::CONTENT_TYPE, JSON))
     }
 
     /// `PATCH path` with JSON.
-    pub(crate) fn patch(path: &str, json: impl Into<Bytes>) -> Result<Self, Lost> {
+    ///
+    /// # Errors
+    /// If the path is none.
+    pub fn patch(path: &str, json: impl Into<Bytes>) -> Result<Self, Lost> {
         Ok(Self::new(Method::PATCH, path, json.into())?.with(header::CONTENT_TYPE, JSON))
     }
 
     /// `POST path` with a form.
-    pub(crate) fn form(path: &str, fields: &[(&str, &str)]) -> Result<Self, Lost> {
+    ///
+    /// # Errors
+    /// If the path is none.
+    pub fn form(path: &str, fields: &[(&str, &str)]) -> Result<Self, Lost> {
         let body = fields
             .iter()
             .map(|(key, value)| format!("{key}={}", escaped(value)))
@@ -204,18 +222,23 @@ impl Call {
     }
 
     /// The same with a header.
-    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
     /// The same by somebody who is signed in: `bearer` is the header's whole value.
-    pub(crate) fn by(self, bearer: &HeaderValue) -> Self {
+    #[must_use]
+    pub fn by(self, bearer: &HeaderValue) -> Self {
         self.with(header::AUTHORIZATION, bearer.clone())
     }
 
     /// The same under an idempotency key.
-    pub(crate) fn once(self, key: &str) -> Result<Self, Lost> {
+    ///
+    /// # Errors
+    /// If it can't be one.
+    pub fn once(self, key: &str) -> Result<Self, Lost> {
         let key = HeaderValue::from_str(key).map_err(|error| lost("key")(&error))?;
         Ok(self.with(IDEMPOTENCY_KEY, key))
     }

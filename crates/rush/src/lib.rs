@@ -25,13 +25,15 @@ mod text;
 
 pub use curve::{Curve, UnknownCurve};
 pub use drive::{Options, Place, run};
-pub use house::{Product, Shape};
+pub use house::{House, Product, Shape};
+pub use http::{Answer, Call, Http, Lost};
 pub use machine::Flush;
-pub use meter::{Usage, Wal};
+pub use meter::{Meter, Part, RUSH, Usage, Wal};
 pub use model::{Behaviour, End};
 pub use plan::{Advice, Costs, Forecast, Trial, advise, compare, forecast};
 pub use report::Report;
 pub use scenario::{Background, Preset, Scenario, Senseless};
+pub use stage::{Account, Directions, FLOOR, Sale, accounts, directions, sale};
 pub use tally::{Latency, Second, Step};
 
 /// Why there is no report.

@@ -25,7 +25,10 @@ pub struct Flush {
 
 impl Flush {
     /// Overwrites the same 4 KiB in `directory` and flushes them, again and again.
-    pub(crate) fn probe(directory: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If the directory can't be written to.
+    pub fn probe(directory: &Path) -> io::Result<Self> {
         let path = directory.join("probe");
         let mut file = File::create(&path)?;
         let mut times = Vec::with_capacity(PROBES);

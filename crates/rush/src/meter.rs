@@ -17,7 +17,7 @@ use crate::{
 
 /// What is measured as one.
 #[derive(Debug, Clone)]
-pub(crate) struct Part {
+pub struct Part {
     name: String,
     source: Source,
 }
@@ -54,7 +54,7 @@ pub struct Wal {
 }
 
 /// Reads what the parts take. Short-lived processes are seen if they live through one reading.
-pub(crate) struct Meter {
+pub struct Meter {
     parts: Vec<Part>,
     processes: BTreeMap<u32, Seen>,
     busy_ms: f64,
@@ -73,7 +73,7 @@ struct Reading {
 }
 
 /// The rush's own name among the parts.
-pub(crate) const RUSH: &str = "the rush itself";
+pub const RUSH: &str = "the rush itself";
 
 impl Part {
     /// A process; none if it does not run.
@@ -122,7 +122,7 @@ impl Meter {
     ///
     /// # Errors
     /// If /proc can't be read.
-    pub(crate) fn start(mut parts: Vec<Part>) -> io::Result<Self> {
+    pub fn start(mut parts: Vec<Part>) -> io::Result<Self> {
         parts.push(Part::process(RUSH, Some(std::process::id())));
         let mut meter = Self { parts, processes: BTreeMap::new(), busy_ms: busy_ms()? };
         meter.look();
@@ -133,7 +133,7 @@ impl Meter {
     }
 
     /// Reads all there is now.
-    pub(crate) fn look(&mut self) {
+    pub fn look(&mut self) {
         for part in &self.parts {
             for pid in part.pids() {
                 let Some(reading) = Reading::of(pid) else { continue };
@@ -148,11 +148,17 @@ impl Meter {
         }
     }
 
+    /// Processor time of all parts since the start, as of the last look, in milliseconds.
+    #[must_use]
+    pub fn cpu_ms(&self) -> f64 {
+        self.processes.values().map(|seen| seen.last.cpu_ms - seen.first.cpu_ms).sum()
+    }
+
     /// What each part took since the start, and what others on the machine took, in milliseconds.
     ///
     /// # Errors
     /// If /proc can't be read.
-    pub(crate) fn end(mut self) -> io::Result<(Vec<Usage>, f64)> {
+    pub fn end(mut self) -> io::Result<(Vec<Usage>, f64)> {
         self.look();
         let mut usages: Vec<Usage> = Vec::new();
         for seen in self.processes.values() {
@@ -194,7 +200,7 @@ impl Wal {
     ///
     /// # Errors
     /// If it doesn't.
-    pub(crate) async fn read(url: &str) -> Result<Self, Failure> {
+    pub async fn read(url: &str) -> Result<Self, Failure> {
         const ASK: &str = "select wal_bytes::bigint, wal_sync, \
              (select sum(xact_commit)::bigint from pg_stat_database) from pg_stat_wal";
         let failed = |error: tokio_postgres::Error| Failure::new(format!("postgres: {error}"));
@@ -215,7 +221,8 @@ impl Wal {
     }
 
     /// What was added since `earlier`.
-    pub(crate) fn since(self, earlier: Self) -> Self {
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
         Self {
             bytes: self.bytes.saturating_sub(earlier.bytes),
             syncs: self.syncs.saturating_sub(earlier.syncs),

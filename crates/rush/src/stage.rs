@@ -20,26 +20,34 @@ use crate::{
 
 /// An account that buys.
 #[derive(Debug)]
-pub(crate) struct Account {
-    pub(crate) id: String,
+pub struct Account {
+    /// Its id.
+    pub id: String,
     login: Bytes,
     bearer: Mutex<HeaderValue>,
 }
 
 /// The event that is sold, and who sells it.
 #[derive(Debug)]
-pub(crate) struct Sale {
-    pub(crate) event_id: String,
-    pub(crate) seats: Vec<String>,
-    pub(crate) organizer: HeaderValue,
-    pub(crate) operator: HeaderValue,
+pub struct Sale {
+    /// What is sold.
+    pub event_id: String,
+    /// The names of all its seats.
+    pub seats: Vec<String>,
+    /// Signs in whoever sells it.
+    pub organizer: HeaderValue,
+    /// Signs in whoever runs the platform.
+    pub operator: HeaderValue,
 }
 
 /// Where else to go.
-pub(crate) struct Directions {
-    pub(crate) realtime: String,
-    pub(crate) provider: String,
-    pub(crate) publishable_key: String,
+pub struct Directions {
+    /// realtime-service's socket.
+    pub realtime: String,
+    /// The payment provider, `http://host:port`.
+    pub provider: String,
+    /// With what browsers call the provider.
+    pub publishable_key: String,
 }
 
 /// How many sign up at once: hashing passwords is most of the work.
@@ -56,7 +64,8 @@ const PASSWORD: &str = "Correct-horse-battery-9";
 
 impl Account {
     /// The header that signs it in.
-    pub(crate) fn bearer(&self) -> HeaderValue {
+    #[must_use]
+    pub fn bearer(&self) -> HeaderValue {
         self.bearer.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -71,7 +80,10 @@ impl Account {
 }
 
 /// Where the platform's other doors are.
-pub(crate) async fn directions(gateway: &Http) -> Result<Directions, Lost> {
+///
+/// # Errors
+/// If it doesn't say.
+pub async fn directions(gateway: &Http) -> Result<Directions, Lost> {
     let settings = expect(gateway, &Call::get("/api/v1/settings")?, 200).await?;
     let payment = settings.get("payment").cloned().unwrap_or_default();
     Ok(Directions {
@@ -82,7 +94,10 @@ pub(crate) async fn directions(gateway: &Http) -> Result<Directions, Lost> {
 }
 
 /// Puts a hall on sale as the scenario wants it.
-pub(crate) async fn sale(gateway: &Http, scenario: &Scenario) -> Result<Sale, Lost> {
+///
+/// # Errors
+/// If there is no demo that can sell, or it is refused.
+pub async fn sale(gateway: &Http, scenario: &Scenario) -> Result<Sale, Lost> {
     let accounts = Call::get("/demo/accounts")?;
     let people = expect(gateway, &accounts, 200).await.map_err(|error| {
         Lost(format!("no demo on a loopback address (boxoffice.demo=true): {error}"))
@@ -106,7 +121,10 @@ pub(crate) async fn sale(gateway: &Http, scenario: &Scenario) -> Result<Sale, Lo
 }
 
 /// Signs all accounts up, many at a time, and says how far it is.
-pub(crate) async fn accounts(
+///
+/// # Errors
+/// If one is refused.
+pub async fn accounts(
     gateway: &Arc<Http>,
     operator: &HeaderValue,
     count: u32,
@@ -209,7 +227,7 @@ fn plan(scenario: &Scenario) -> (Value, Vec<String>) {
 }
 
 /// The section of the admissions.
-pub(crate) const FLOOR: &str = "floor";
+pub const FLOOR: &str = "floor";
 
 fn event(scenario: &Scenario, venue_id: &str) -> Value {
     let day = Duration::from_secs(24 * 3_600);

@@ -19,7 +19,7 @@ pub(super) const SERVICES: [&str; 10] = [
 /// What a service may build on.
 const HOUSE: &[&str] = &["kernel", "wire", "db", "platform"];
 /// What puts everything together.
-const WHOLE: &[&str] = &["audit", "boxoffice", "infra", "stripe-sandbox", "testkit", "web"];
+const WHOLE: &[&str] = &["audit", "boxoffice", "infra", "rush", "stripe-sandbox", "testkit", "web"];
 
 /// The members that are no service, and which of ours each may import, the services apart.
 const TABLE: [(&str, &[&str]); 14] = [

@@ -1,0 +1,8 @@
+//! The platform behind its public door, measured from outside: a process of its own, or one for
+//! each service with their servers, and before it callers that make their next request once the
+//! last is answered. All callers share one thread, so that the load costs little of the two cores.
+
+pub(crate) mod bookings;
+mod connection;
+mod stand;
+mod tally;

@@ -1,0 +1,285 @@
+//! Complete bookings: a buyer asks for places, pays at the provider, and asks for the booking until
+//! it is confirmed; then the next one.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+    time::Duration,
+};
+
+use clap::Args;
+use rush::{FLOOR, Sale};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    connection::Connection,
+    stand::{Choice, Stand, StandArgs, on_this_thread},
+    tally::Tally,
+};
+use crate::Failure;
+
+#[derive(Args, Clone)]
+pub(crate) struct BookingsArgs {
+    #[command(flatten)]
+    stand: StandArgs,
+    /// How many buyers at once, each with a course of its own
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 64, 256], value_name = "N")]
+    callers: Vec<u32>,
+    /// How they choose, each with a course and a hall of its own
+    #[arg(long, value_delimiter = ',', default_value = "counter,random,best", value_name = "WAY")]
+    choice: Vec<Choice>,
+    /// Places of a booking
+    #[arg(long, default_value_t = 1)]
+    places: u32,
+    /// Places of each hall
+    #[arg(long, default_value_t = 100_000)]
+    hall: u32,
+}
+
+const STEPS: &[&str] = &["held", "paid", "confirmed", "looked", "whole"];
+const HELD: usize = 0;
+const PAID: usize = 1;
+const CONFIRMED: usize = 2;
+const LOOKED: usize = 3;
+const WHOLE: usize = 4;
+/// Of the time that confirmations took lately, when one looks for the first time, and how long one
+/// waits for the next time. Who looks more often sees it sooner, and takes more of the platform.
+const FIRST_LOOK: f64 = 0.8;
+const NEXT_LOOK: f64 = 0.2;
+const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// How long one looks for a booking.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How much the last confirmation counts in what confirmations took lately.
+const NEWS: f64 = 0.05;
+const FIRST_GUESS_MS: f64 = 50.0;
+
+/// Measures each number of callers with each way to choose.
+pub(crate) fn run(args: &BookingsArgs) -> Result<(), Failure> {
+    let house = args.stand.house()?;
+    let most = args.callers.iter().copied().max().unwrap_or(1);
+    on_this_thread(async {
+        let stand = Rc::new(Stand::set(house, most).await?);
+        for choice in &args.choice {
+            for callers in &args.callers {
+                course(&stand, args, *choice, *callers).await?;
+            }
+        }
+        let stand = Rc::try_unwrap(stand).map_err(|_| "a caller is left")?;
+        stand.end().await
+    })?
+}
+
+async fn course(
+    stand: &Rc<Stand>,
+    args: &BookingsArgs,
+    choice: Choice,
+    callers: u32,
+) -> Result<(), Failure> {
+    let sale = stand.sale(choice, args.hall).await?;
+    let course = args.stand.course();
+    let tally = Rc::new(Tally::new(STEPS, course)?);
+    println!("### {choice}, {callers} buyers, {} places a booking\n", args.places);
+    let wishes = Rc::new(Wishes::new(sale, choice, args.places));
+    let lately = Rc::new(Cell::new(FIRST_GUESS_MS));
+    let run = infra::random_hex(4)?;
+    let callers =
+        stand.bearers.iter().take(callers as usize).enumerate().map(|(number, bearer)| {
+            let buyer = Buyer {
+                stand: stand.clone(),
+                bearer: bearer.clone(),
+                wishes: wishes.clone(),
+                tally: tally.clone(),
+                lately: lately.clone(),
+                key: format!("bench-{run}-{number}"),
+                made: Cell::new(0),
+            };
+            async move || buyer.buy().await
+        });
+    let taken = stand.run((course, &tally), callers.collect()).await?;
+    let pace = |step| tally.pace(step).ok_or("no such step");
+    let (held, paid, confirmed, whole) = (pace(HELD)?, pace(PAID)?, pace(CONFIRMED)?, pace(WHOLE)?);
+    let (platform, own) = taken.cpu_ms_each(confirmed.count);
+    println!(
+        "\n| bookings/s | best second | hold p50 / p99 ms | pay | paid to confirmed | whole | \
+         CPU-ms each (callers' own) | looks each | refused |"
+    );
+    println!("|--:|--:|--:|--:|--:|--:|--:|--:|---|");
+    println!(
+        "| **{:.0}** | {} | {held} | {paid} | {confirmed} | {whole} | {:.3} ({own:.3}) | {:.1} | {} |\n",
+        confirmed.per_second,
+        confirmed.best_second,
+        platform + own,
+        tally.all(LOOKED) as f64 / tally.all(CONFIRMED).max(1) as f64,
+        tally.refusals()
+    );
+    println!("{}\n", taken.text(confirmed.count));
+    Ok(())
+}
+
+/// What is asked for, each seat once.
+struct Wishes {
+    sale: Sale,
+    choice: Choice,
+    places: u32,
+    seats: RefCell<VecDeque<String>>,
+}
+
+impl Wishes {
+    fn new(mut sale: Sale, choice: Choice, places: u32) -> Self {
+        let seats =
+            if choice == Choice::Random { spread(&mut sale.seats) } else { VecDeque::new() };
+        Self { sale, choice, places, seats: RefCell::new(seats) }
+    }
+
+    /// The body of a request; none if all was asked for.
+    fn next(&self) -> Option<String> {
+        let places = self.places;
+        let choice = match self.choice {
+            Choice::Counter => {
+                format!(r#"{{"admissions":{{"section":"{FLOOR}","quantity":{places}}}}}"#)
+            }
+            Choice::Best => format!(r#"{{"best_available":{{"quantity":{places}}}}}"#),
+            Choice::Random => {
+                let mut seats = self.seats.borrow_mut();
+                let seats = (0..places).map(|_| Some(format!("{:?}", seats.pop_front()?)));
+                format!(r#"{{"seats":[{}]}}"#, seats.collect::<Option<Vec<_>>>()?.join(","))
+            }
+        };
+        Some(format!(r#"{{"event_id":"{}","choice":{choice}}}"#, self.sale.event_id))
+    }
+}
+
+/// The seats in an order that goes all over the hall.
+fn spread(seats: &mut Vec<String>) -> VecDeque<String> {
+    /// A prime beyond any hall's size, so that every seat comes up.
+    const STRIDE: usize = 15_485_863;
+    let count = seats.len();
+    (0..count).filter_map(|at| seats.get_mut(at * STRIDE % count).map(std::mem::take)).collect()
+}
+
+struct Buyer {
+    stand: Rc<Stand>,
+    bearer: String,
+    wishes: Rc<Wishes>,
+    tally: Rc<Tally>,
+    /// How long confirmations took lately, in milliseconds.
+    lately: Rc<Cell<f64>>,
+    key: String,
+    made: Cell<u64>,
+}
+
+impl Buyer {
+    /// Makes one booking after the other until the course or the hall is over.
+    async fn buy(&self) -> Result<(), Failure> {
+        let mut gateway = Connection::open(self.stand.gateway_at).await?;
+        let mut provider = Connection::open(self.stand.provider_at).await?;
+        while self.tally.goes_on() {
+            let Some(wish) = self.wishes.next() else { return Ok(()) };
+            let began = Instant::now();
+            let Some((booking, secret)) = self.open(&mut gateway, &wish).await? else { continue };
+            let asked = Instant::now();
+            if !self.pay(&mut provider, &secret).await? {
+                continue;
+            }
+            self.tally.did(PAID, asked);
+            let paid = Instant::now();
+            if self.await_confirmation(&mut gateway, &booking).await? {
+                self.tally.did(CONFIRMED, paid);
+                self.tally.did(WHOLE, began);
+                let took_ms = paid.elapsed().as_secs_f64() * 1_000.0;
+                self.lately.set(self.lately.get() * (1.0 - NEWS) + took_ms * NEWS);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for places: the booking's id and its client secret, unless it is refused.
+    async fn open(
+        &self,
+        gateway: &mut Connection,
+        wish: &str,
+    ) -> Result<Option<(String, String)>, Failure> {
+        let began = Instant::now();
+        self.made.set(self.made.get() + 1);
+        let key = format!("idempotency-key: {}-{}\r\n", self.key, self.made.get());
+        let head = [
+            "POST /api/v1/bookings HTTP/1.1\r\ncontent-type: application/json\r\n",
+            &self.bearer,
+            &key,
+        ];
+        let answer = gateway.ask(&head, wish).await?;
+        if answer.status != 201 {
+            self.tally.refused(answer.refusal());
+            return Ok(None);
+        }
+        let found = (answer.text("booking_id"), answer.text("client_secret"));
+        let (Some(booking), Some(secret)) = found else {
+            // Still being opened: its hold is not what was waited for.
+            self.tally.refused(format!("201 {}", answer.text("status").unwrap_or_default()));
+            return Ok(None);
+        };
+        let found = (booking.to_owned(), secret.to_owned());
+        self.tally.did(HELD, began);
+        Ok(Some(found))
+    }
+
+    async fn pay(&self, provider: &mut Connection, secret: &str) -> Result<bool, Failure> {
+        let intent = secret.split("_secret_").next().unwrap_or_default();
+        let head = format!(
+            "POST /v1/payment_intents/{intent}/confirm HTTP/1.1\r\n\
+             content-type: application/x-www-form-urlencoded\r\n"
+        );
+        let form = format!(
+            "key={}&client_secret={secret}&payment_method=pm_card_visa",
+            self.stand.directions.publishable_key
+        );
+        let answer = provider.ask(&[&head], &form).await?;
+        if answer.status != 200 {
+            self.tally.refused(format!("pay: {}", answer.refusal()));
+        }
+        Ok(answer.status == 200)
+    }
+
+    async fn await_confirmation(
+        &self,
+        gateway: &mut Connection,
+        booking: &str,
+    ) -> Result<bool, Failure> {
+        let line = format!("GET /api/v1/bookings/{booking} HTTP/1.1\r\n");
+        let wait = |share| Duration::from_secs_f64(self.lately.get() * share / 1_000.0);
+        let give_up = Instant::now() + PATIENCE;
+        let mut pause = wait(FIRST_LOOK);
+        while Instant::now() < give_up {
+            sleep(pause.max(SHORTEST_WAIT)).await;
+            let asked = Instant::now();
+            let answer = gateway.ask(&[&line, &self.bearer], "").await?;
+            self.tally.did(LOOKED, asked);
+            match answer.text("status") {
+                Some("confirmed") => return Ok(true),
+                Some("payment_pending" | "payment_processing") => pause = wait(NEXT_LOOK),
+                other => {
+                    let other = other.map_or_else(|| answer.refusal(), str::to_owned);
+                    self.tally.refused(format!("booking: {other}"));
+                    return Ok(false);
+                }
+            }
+        }
+        self.tally.refused("booking: never confirmed".to_owned());
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seat_comes_up_once() {
+        let mut seats: Vec<_> = (0..1_000).map(|number| number.to_string()).collect();
+        let spread = spread(&mut seats);
+        let different: std::collections::HashSet<_> = spread.iter().collect();
+        assert_eq!((spread.len(), different.len()), (1_000, 1_000));
+        assert!(!different.contains(&String::new()));
+    }
+}
