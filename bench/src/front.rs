@@ -2,7 +2,13 @@
 //! each service with their servers, and before it callers that make their next request once the
 //! last is answered. All callers share one thread, so that the load costs little of the two cores.
 
+mod asking;
 pub(crate) mod bookings;
 mod connection;
+mod mint;
+mod platform;
+pub(crate) mod queue;
+pub(crate) mod refusals;
 mod stand;
+mod taken;
 mod tally;

@@ -39,7 +39,8 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 #[derive(Parser)]
 #[command(
-    about = "Measures holds, payments, events, their cost, and memory; everything without a command"
+    about = "Measures holds, payments, events, memory, and the platform from its public door; without \
+             a command, all of the former"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -58,6 +59,10 @@ enum Command {
     Payments(HoldsArgs),
     /// Complete bookings per second at the public door: asked for, paid, confirmed
     Bookings(front::bookings::BookingsArgs),
+    /// Refusals per second at the public door: sold out, and without an admission
+    Refusals(front::refusals::RefusalsArgs),
+    /// The waiting queue at the public door: places taken and places asked for, per second
+    Queue(front::queue::QueueArgs),
     /// Memory of the whole platform in one process, idle
     Memory(MemoryArgs),
 }
@@ -124,8 +129,11 @@ impl fmt::Display for Engine {
 fn main() -> Result<(), Failure> {
     let command = Cli::parse().command;
     // These start a platform of their own, and nothing else.
-    if let Some(Command::Bookings(args)) = &command {
-        return front::bookings::run(args);
+    match &command {
+        Some(Command::Bookings(args)) => return front::bookings::run(args),
+        Some(Command::Refusals(args)) => return front::refusals::run(args),
+        Some(Command::Queue(args)) => return front::queue::run(args),
+        _ => {}
     }
     println!("{}\n", machine::describe());
     // Before the runtime: it starts and ends processes, and waits for them.
@@ -143,7 +151,7 @@ fn main() -> Result<(), Failure> {
             Some(Command::Events(args)) => bench.events(args).await,
             Some(Command::Payments(args)) => bench.payments(args).await,
             Some(Command::Memory(args)) => bench.memory(args).await,
-            Some(Command::Bookings(_)) => Ok(()),
+            Some(Command::Bookings(_) | Command::Refusals(_) | Command::Queue(_)) => Ok(()),
             None => {
                 bench.holds(HoldsArgs { seconds: 1.5, engine: None }).await?;
                 bench.flat(FlatArgs { tickets: 500_000, engine: None }).await?;

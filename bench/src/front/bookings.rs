@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     connection::Connection,
-    stand::{Choice, Stand, StandArgs, on_this_thread},
-    tally::Tally,
+    platform::{Choice, Hall, StandArgs},
+    stand::{Stand, on_this_thread},
+    tally::{Course, Tally},
 };
 use crate::Failure;
 
@@ -53,20 +54,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How much the last confirmation counts in what confirmations took lately.
 const NEWS: f64 = 0.05;
 const FIRST_GUESS_MS: f64 = 50.0;
+/// How long selling a hall out may take that is to be sold out.
+const SALE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measures each number of callers with each way to choose.
 pub(crate) fn run(args: &BookingsArgs) -> Result<(), Failure> {
-    let house = args.stand.house()?;
+    let platform = args.stand.platform(&[])?;
     let most = args.callers.iter().copied().max().unwrap_or(1);
     on_this_thread(async {
-        let stand = Rc::new(Stand::set(house, most).await?);
+        let stand = Rc::new(Stand::set(platform, most).await?);
         for choice in &args.choice {
             for callers in &args.callers {
                 course(&stand, args, *choice, *callers).await?;
             }
         }
-        let stand = Rc::try_unwrap(stand).map_err(|_| "a caller is left")?;
-        stand.end().await
+        Stand::end(stand).await
     })?
 }
 
@@ -76,27 +78,13 @@ async fn course(
     choice: Choice,
     callers: u32,
 ) -> Result<(), Failure> {
-    let sale = stand.sale(choice, args.hall).await?;
-    let course = args.stand.course();
-    let tally = Rc::new(Tally::new(STEPS, course)?);
+    let sale = stand.sale(Hall { choice, places: args.hall, queue: false }).await?;
+    let tally = Rc::new(Tally::new(STEPS, args.stand.course())?);
     println!("### {choice}, {callers} buyers, {} places a booking\n", args.places);
-    let wishes = Rc::new(Wishes::new(sale, choice, args.places));
-    let lately = Rc::new(Cell::new(FIRST_GUESS_MS));
-    let run = infra::random_hex(4)?;
-    let callers =
-        stand.bearers.iter().take(callers as usize).enumerate().map(|(number, bearer)| {
-            let buyer = Buyer {
-                stand: stand.clone(),
-                bearer: bearer.clone(),
-                wishes: wishes.clone(),
-                tally: tally.clone(),
-                lately: lately.clone(),
-                key: format!("bench-{run}-{number}"),
-                made: Cell::new(0),
-            };
-            async move || buyer.buy().await
-        });
-    let taken = stand.run((course, &tally), callers.collect()).await?;
+    let wishes = Wishes::new(sale, (choice, args.hall), args.places);
+    let buyers = crowd(stand, callers, (wishes, &tally))?.into_iter();
+    let crowd = buyers.map(|buyer| async move || buyer.buy().await).collect();
+    let taken = stand.run(&tally, crowd).await?;
     let pace = |step| tally.pace(step).ok_or("no such step");
     let (held, paid, confirmed, whole) = (pace(HELD)?, pace(PAID)?, pace(CONFIRMED)?, pace(WHOLE)?);
     let (platform, own) = taken.cpu_ms_each(confirmed.count);
@@ -117,24 +105,63 @@ async fn course(
     Ok(())
 }
 
-/// What is asked for, each seat once.
+/// Lets one account after the other buy until all places of a hall are sold.
+pub(crate) async fn sell_out(stand: &Rc<Stand>, sale: Sale, hall: Hall) -> Result<(), Failure> {
+    let now = Instant::now();
+    let tally = Rc::new(Tally::new(STEPS, Course { from: now, until: now + SALE_PATIENCE })?);
+    let wishes = Wishes::new(sale, (hall.choice, hall.places), 1);
+    let mut buyers = crowd(stand, 1, (wishes, &tally))?;
+    let buyer = buyers.pop().ok_or("there is no account")?;
+    buyer.buy().await?;
+    if tally.all(CONFIRMED) == u64::from(hall.places) {
+        return Ok(());
+    }
+    Err(format!("a hall that is not sold out: {}", tally.refusals()).into())
+}
+
+/// The first `count` accounts as buyers.
+fn crowd(
+    stand: &Rc<Stand>,
+    count: u32,
+    (wishes, tally): (Wishes, &Rc<Tally>),
+) -> Result<Vec<Buyer>, Failure> {
+    let lately = Rc::new(Cell::new(FIRST_GUESS_MS));
+    let (run, wishes) = (infra::random_hex(4)?, Rc::new(wishes));
+    let buyers = stand.bearers.iter().take(count as usize).enumerate();
+    Ok(buyers
+        .map(|(number, bearer)| Buyer {
+            stand: stand.clone(),
+            bearer: bearer.clone(),
+            wishes: wishes.clone(),
+            tally: tally.clone(),
+            lately: lately.clone(),
+            key: format!("bench-{run}-{number}"),
+            made: Cell::new(0),
+        })
+        .collect())
+}
+
+/// What is asked for: as many places as there are, each seat once.
 struct Wishes {
     sale: Sale,
     choice: Choice,
     places: u32,
+    /// How many places were not asked for yet.
+    left: Cell<u32>,
     seats: RefCell<VecDeque<String>>,
 }
 
 impl Wishes {
-    fn new(mut sale: Sale, choice: Choice, places: u32) -> Self {
-        let seats =
-            if choice == Choice::Random { spread(&mut sale.seats) } else { VecDeque::new() };
-        Self { sale, choice, places, seats: RefCell::new(seats) }
+    fn new(mut sale: Sale, (choice, hall): (Choice, u32), places: u32) -> Self {
+        let random = choice == Choice::Random;
+        let seats = if random { spread(&mut sale.seats) } else { VecDeque::new() };
+        Self { sale, choice, places, left: Cell::new(hall), seats: RefCell::new(seats) }
     }
 
     /// The body of a request; none if all was asked for.
     fn next(&self) -> Option<String> {
         let places = self.places;
+        self.left.set(self.left.get().checked_sub(places)?);
         let choice = match self.choice {
             Choice::Counter => {
                 format!(r#"{{"admissions":{{"section":"{FLOOR}","quantity":{places}}}}}"#)
@@ -151,7 +178,7 @@ impl Wishes {
 }
 
 /// The seats in an order that goes all over the hall.
-fn spread(seats: &mut Vec<String>) -> VecDeque<String> {
+fn spread(seats: &mut [String]) -> VecDeque<String> {
     /// A prime beyond any hall's size, so that every seat comes up.
     const STRIDE: usize = 15_485_863;
     let count = seats.len();

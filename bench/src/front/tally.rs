@@ -1,7 +1,12 @@
 //! What callers count together: how often each step was done, second by second, and how long it
 //! took.
 
-use std::{cell::RefCell, collections::BTreeMap, fmt, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    time::Duration,
+};
 
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
@@ -23,7 +28,7 @@ pub(crate) struct Course {
 /// Shared by the callers of one thread.
 pub(crate) struct Tally {
     steps: &'static [&'static str],
-    course: Course,
+    course: Cell<Course>,
     counts: RefCell<Counts>,
 }
 
@@ -62,12 +67,23 @@ impl Tally {
             latency: vec![empty; steps.len()],
             refusals: BTreeMap::new(),
         };
-        Ok(Self { steps, course, counts: RefCell::new(counts) })
+        Ok(Self { steps, course: Cell::new(course), counts: RefCell::new(counts) })
+    }
+
+    /// When it is.
+    pub(crate) fn course(&self) -> Course {
+        self.course.get()
+    }
+
+    /// The course is over, since nobody has anything to do any more.
+    pub(crate) fn end_now(&self) {
+        let course = self.course.get();
+        self.course.set(Course { until: course.until.min(Instant::now()), ..course });
     }
 
     /// Whether something new may be begun.
     pub(crate) fn goes_on(&self) -> bool {
-        Instant::now() < self.course.until
+        Instant::now() < self.course.get().until
     }
 
     /// A step that was begun at `since` is done.
@@ -80,10 +96,11 @@ impl Tally {
         if let Some(all) = counts.all.get_mut(step) {
             *all += 1;
         }
-        if now < self.course.from || now >= self.course.until {
+        let Course { from, until } = self.course.get();
+        if now < from || now >= until {
             return;
         }
-        let second = now.duration_since(self.course.from).as_secs();
+        let second = now.duration_since(from).as_secs();
         let second = usize::try_from(second).unwrap_or(usize::MAX);
         if let Some(seconds) = counts.seconds.get_mut(step) {
             seconds.resize(seconds.len().max(second.saturating_add(1)), 0);
@@ -116,7 +133,8 @@ impl Tally {
         let counts = self.counts.borrow();
         let (seconds, latency) = (counts.seconds.get(step)?, counts.latency.get(step)?);
         let count: u64 = seconds.iter().sum();
-        let took = self.course.until.duration_since(self.course.from).as_secs_f64();
+        let Course { from, until } = self.course.get();
+        let took = until.duration_since(from).as_secs_f64();
         let at_ms = |percent| latency.value_at_percentile(percent) as f64 / 1_000.0;
         Some(Pace {
             count,
