@@ -5,7 +5,8 @@
 mod asking;
 pub(crate) mod bookings;
 mod connection;
-mod mint;
+pub(crate) mod holds;
+pub(crate) mod mint;
 mod platform;
 pub(crate) mod queue;
 pub(crate) mod refusals;

@@ -90,13 +90,18 @@ impl House {
         Ok(Client::new(self.mesh.wire("booking", ticket::NAME)?))
     }
 
+    /// A client as event-service has it, which opens inventories.
+    pub(crate) fn opener(&self) -> Result<Client, Failure> {
+        Ok(Client::new(self.mesh.wire("event", ticket::NAME)?))
+    }
+
     /// Opens the inventories of so many events, as event-service does, and returns their ids.
     pub(crate) async fn open_events(
         &self,
         count: u32,
         plan: &SeatingPlan,
     ) -> Result<Vec<String>, Failure> {
-        let mut client = Client::new(self.mesh.wire("event", ticket::NAME)?);
+        let mut client = self.opener()?;
         let mut opened = Vec::new();
         for _ in 0..count {
             let now = SystemClock.now();

@@ -14,6 +14,7 @@ mod machine;
 mod memory;
 mod payments;
 mod processor;
+mod standin;
 mod stock;
 mod till;
 
@@ -59,10 +60,15 @@ enum Command {
     Payments(HoldsArgs),
     /// Complete bookings per second at the public door: asked for, paid, confirmed
     Bookings(front::bookings::BookingsArgs),
+    /// Holds per second at the public door, by several designs of a ticket-service behind it
+    HttpHolds(front::holds::HoldsArgs),
     /// Refusals per second at the public door: sold out, and without an admission
     Refusals(front::refusals::RefusalsArgs),
     /// The waiting queue at the public door: places taken and places asked for, per second
     Queue(front::queue::QueueArgs),
+    /// What `http-holds` starts beside the platform
+    #[command(hide = true)]
+    StandIn(standin::StandInArgs),
     /// Memory of the whole platform in one process, idle
     Memory(MemoryArgs),
 }
@@ -133,6 +139,11 @@ fn main() -> Result<(), Failure> {
         Some(Command::Bookings(args)) => return front::bookings::run(args),
         Some(Command::Refusals(args)) => return front::refusals::run(args),
         Some(Command::Queue(args)) => return front::queue::run(args),
+        Some(Command::HttpHolds(args)) => return front::holds::run(args),
+        Some(Command::StandIn(args)) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            return runtime.block_on(standin::run(args));
+        }
         _ => {}
     }
     println!("{}\n", machine::describe());
@@ -151,7 +162,7 @@ fn main() -> Result<(), Failure> {
             Some(Command::Events(args)) => bench.events(args).await,
             Some(Command::Payments(args)) => bench.payments(args).await,
             Some(Command::Memory(args)) => bench.memory(args).await,
-            Some(Command::Bookings(_) | Command::Refusals(_) | Command::Queue(_)) => Ok(()),
+            Some(_) => Err("it has its own way".into()),
             None => {
                 bench.holds(HoldsArgs { seconds: 1.5, engine: None }).await?;
                 bench.flat(FlatArgs { tickets: 500_000, engine: None }).await?;

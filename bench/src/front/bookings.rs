@@ -38,8 +38,8 @@ pub(crate) struct BookingsArgs {
     hall: u32,
 }
 
-const STEPS: &[&str] = &["held", "paid", "confirmed", "looked", "whole"];
-const HELD: usize = 0;
+pub(super) const STEPS: &[&str] = &["held", "paid", "confirmed", "looked", "whole"];
+pub(super) const HELD: usize = 0;
 const PAID: usize = 1;
 const CONFIRMED: usize = 2;
 const LOOKED: usize = 3;
@@ -59,7 +59,7 @@ const SALE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measures each number of callers with each way to choose.
 pub(crate) fn run(args: &BookingsArgs) -> Result<(), Failure> {
-    let platform = args.stand.platform(&[])?;
+    let platform = args.stand.platform(&infra::random_hex(32)?, &[])?;
     let most = args.callers.iter().copied().max().unwrap_or(1);
     on_this_thread(async {
         let stand = Rc::new(Stand::set(platform, most).await?);
@@ -120,7 +120,7 @@ pub(crate) async fn sell_out(stand: &Rc<Stand>, sale: Sale, hall: Hall) -> Resul
 }
 
 /// The first `count` accounts as buyers.
-fn crowd(
+pub(super) fn crowd(
     stand: &Rc<Stand>,
     count: u32,
     (wishes, tally): (Wishes, &Rc<Tally>),
@@ -142,7 +142,7 @@ fn crowd(
 }
 
 /// What is asked for: as many places as there are, each seat once.
-struct Wishes {
+pub(super) struct Wishes {
     sale: Sale,
     choice: Choice,
     places: u32,
@@ -152,7 +152,7 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn new(mut sale: Sale, (choice, hall): (Choice, u32), places: u32) -> Self {
+    pub(super) fn new(mut sale: Sale, (choice, hall): (Choice, u32), places: u32) -> Self {
         let random = choice == Choice::Random;
         let seats = if random { spread(&mut sale.seats) } else { VecDeque::new() };
         Self { sale, choice, places, left: Cell::new(hall), seats: RefCell::new(seats) }
@@ -185,7 +185,7 @@ fn spread(seats: &mut [String]) -> VecDeque<String> {
     (0..count).filter_map(|at| seats.get_mut(at * STRIDE % count).map(std::mem::take)).collect()
 }
 
-struct Buyer {
+pub(super) struct Buyer {
     stand: Rc<Stand>,
     bearer: String,
     wishes: Rc<Wishes>,
@@ -217,6 +217,16 @@ impl Buyer {
                 let took_ms = paid.elapsed().as_secs_f64() * 1_000.0;
                 self.lately.set(self.lately.get() * (1.0 - NEWS) + took_ms * NEWS);
             }
+        }
+        Ok(())
+    }
+
+    /// Asks for places again and again, and leaves it at that.
+    pub(super) async fn hold(&self) -> Result<(), Failure> {
+        let mut gateway = Connection::open(self.stand.gateway_at).await?;
+        while self.tally.goes_on() {
+            let Some(wish) = self.wishes.next() else { break };
+            self.open(&mut gateway, &wish).await?;
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ impl Mint {
         let sealed: Result<Option<_>, db::Error> = sealed.await;
         db.close().await;
         let (key_id, sealed) = sealed?.ok_or("auth-service has no key yet")?;
-        let pkcs8 = Vault::new(&Secret::new(bytes(secret)?), PURPOSE)?.open(&sealed)?;
+        let pkcs8 = Vault::new(&key(secret)?, PURPOSE)?.open(&sealed)?;
         let began = u64::try_from(SystemClock.now().micros())?;
         Ok(Self { key: SigningKey::from_pkcs8(&key_id, &pkcs8)?, ids: SeededIds::new(began) })
     }
@@ -67,8 +67,9 @@ pub(crate) fn database(server: Option<&str>, state: &std::path::Path) -> String 
     }
 }
 
-fn bytes(hex: &str) -> Result<Vec<u8>, Failure> {
+/// The key that the deployment's secret stands for.
+pub(crate) fn key(hex: &str) -> Result<Secret<Vec<u8>>, Failure> {
     let pairs = hex.as_bytes().chunks(2);
     let bytes = pairs.map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?));
-    bytes.collect()
+    bytes.collect::<Result<_, Failure>>().map(Secret::new)
 }

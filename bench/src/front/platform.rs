@@ -3,7 +3,7 @@
 use std::{fmt, fs, path::PathBuf, time::Duration};
 
 use clap::Args;
-use rush::{Behaviour, House, Preset, Product, Scenario, Shape};
+use rush::{Behaviour, House, Part, Preset, Product, Scenario, Shape};
 use tokio::time::Instant;
 
 use super::tally::Course;
@@ -53,8 +53,8 @@ pub(crate) enum Choice {
 /// A running platform.
 pub(crate) struct Platform {
     pub(crate) house: House,
-    /// The deployment's secret, as hex digits.
-    pub(crate) secret: String,
+    /// What takes part and was started apart.
+    pub(crate) beside: Vec<Part>,
 }
 
 /// Longer than any course.
@@ -66,13 +66,16 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 impl StandArgs {
-    /// Starts the platform with further `settings`. To be called outside of a runtime: it waits
-    /// for processes.
-    pub(crate) fn platform(&self, settings: &[(&str, &str)]) -> Result<Platform, Failure> {
+    /// Starts the platform with this secret (hex digits) and further `settings`. To be called
+    /// outside of a runtime: it waits for processes.
+    pub(crate) fn platform(
+        &self,
+        secret: &str,
+        settings: &[(&str, &str)],
+    ) -> Result<Platform, Failure> {
         let shape: Shape = self.shape.parse()?;
-        let secret = infra::random_hex(32)?;
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
-        let mut values = vec![("boxoffice.secret".to_owned(), secret.clone())];
+        let mut values = vec![("boxoffice.secret".to_owned(), secret.to_owned())];
         values.extend(settings.iter().map(owned));
         values.extend_from_slice(&self.settings);
         let services = FACES.iter().map(|(name, faces)| (*name, faces.to_vec())).collect();
@@ -82,7 +85,7 @@ impl StandArgs {
         let pids = house.processes().into_iter().map(|(name, pid)| format!("{name} {pid}"));
         println!("{}\n", machine::describe());
         println!("processes: {}\n", pids.collect::<Vec<_>>().join(", "));
-        Ok(Platform { house, secret })
+        Ok(Platform { house, beside: Vec::new() })
     }
 
     fn binary(&self) -> Result<PathBuf, Failure> {

@@ -34,12 +34,13 @@ const ROOM: &str = "10000000";
 
 /// Measures places taken and places asked for.
 pub(crate) fn run(args: &QueueArgs) -> Result<(), Failure> {
-    let platform = args.stand.platform(&[("booking-worker.max_waiting", ROOM)])?;
+    let secret = infra::random_hex(32)?;
+    let platform = args.stand.platform(&secret, &[("booking-worker.max_waiting", ROOM)])?;
     let state = platform.house.directory().join("boxoffice/state");
     let url = mint::database(platform.house.database().as_deref(), &state);
     on_this_thread(async {
         let stand = Rc::new(Stand::set(platform, 1).await?);
-        let mint = Mint::open(&url, &stand.secret).await?;
+        let mint = Mint::open(&url, &secret).await?;
         let began = Instant::now();
         let bearers = (0..args.accounts).map(|_| mint.bearer_line());
         let bearers: Rc<Vec<String>> = Rc::new(bearers.collect::<Result<_, _>>()?);

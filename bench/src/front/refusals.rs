@@ -28,7 +28,7 @@ const SEATS: u32 = 60;
 
 /// Measures each kind of refusal.
 pub(crate) fn run(args: &RefusalsArgs) -> Result<(), Failure> {
-    let platform = args.stand.platform(&[])?;
+    let platform = args.stand.platform(&infra::random_hex(32)?, &[])?;
     let most = args.callers.iter().copied().max().unwrap_or(1);
     on_this_thread(async {
         let stand = Rc::new(Stand::set(platform, most).await?);

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use platform::Tasks;
-use rush::{Account, Directions, Flush, House, Http, Meter, Sale};
+use rush::{Account, Directions, Flush, House, Http, Meter, Part, Sale};
 use tokio::{
     task::{JoinSet, LocalSet},
     time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until, timeout},
@@ -20,13 +20,12 @@ use crate::Failure;
 /// A running platform, and accounts that are signed in.
 pub(crate) struct Stand {
     pub(crate) house: House,
-    /// The deployment's secret, as hex digits.
-    pub(crate) secret: String,
     pub(crate) directions: Directions,
     pub(crate) gateway_at: SocketAddr,
     pub(crate) provider_at: SocketAddr,
     /// For each account, the line of the head that signs it in.
     pub(crate) bearers: Vec<String>,
+    beside: Vec<Part>,
     gateway: Arc<Http>,
     tasks: Tasks,
 }
@@ -51,7 +50,7 @@ pub(crate) fn on_this_thread<T>(work: impl Future<Output = T>) -> Result<T, Fail
 impl Stand {
     /// Signs so many accounts up.
     pub(crate) async fn set(platform: Platform, accounts: u32) -> Result<Self, Failure> {
-        let Platform { house, secret } = platform;
+        let Platform { house, beside } = platform;
         let tasks = Tasks::new();
         let gateway = Arc::new(Http::new(&house.gateway, tasks.clone()).await?);
         let directions = rush::directions(&gateway).await?;
@@ -60,7 +59,7 @@ impl Stand {
         let accounts = rush::accounts(&gateway, &sale.operator, accounts, |_| ()).await?;
         let bearers = accounts.iter().map(bearer_line).collect::<Result<_, _>>()?;
         let (gateway_at, provider_at) = (address(&house.gateway)?, address(&directions.provider)?);
-        Ok(Self { house, secret, directions, gateway_at, provider_at, bearers, gateway, tasks })
+        Ok(Self { house, directions, gateway_at, provider_at, bearers, beside, gateway, tasks })
     }
 
     /// Puts a hall on sale.
@@ -83,7 +82,7 @@ impl Stand {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let from = tally.course().from;
         tell(&mut tick, from, tally).await;
-        let watch = Watch::start(&self.house).await?;
+        let watch = Watch::start(&self.house, self.parts()).await?;
         let gone = async { while crowd.join_next().await.is_some() {} };
         tokio::select! {
             () = tell(&mut tick, tally.course().until, tally) => {}
@@ -91,12 +90,18 @@ impl Stand {
         }
         let took = tally.course().until.duration_since(from);
         let mut taken = watch.end(&self.house, took, before).await?;
-        let mut rest = Meter::start(self.house.parts())?;
+        let mut rest = Meter::start(self.parts())?;
         let gone = async { while crowd.join_next().await.is_some() {} };
         timeout(GRACE, gone).await.map_err(|_| "callers that never come back")?;
         taken.rest = (self.rest(&mut rest).await, rest.cpu_ms());
         taken.flush.1 = Flush::probe(self.house.directory())?;
         Ok(taken)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let mut parts = self.house.parts();
+        parts.extend_from_slice(&self.beside);
+        parts
     }
 
     /// Waits until the platform is idle; how long that was.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rush::{Flush, House, Meter, RUSH, Usage, Wal};
+use rush::{Flush, House, Meter, Part, RUSH, Usage, Wal};
 
 use crate::Failure;
 
@@ -24,8 +24,9 @@ pub(crate) struct Taken {
 }
 
 impl Watch {
-    pub(crate) async fn start(house: &House) -> Result<Self, Failure> {
-        Ok(Self { wal: wal(house).await?, meter: Meter::start(house.parts())? })
+    /// At these parts.
+    pub(crate) async fn start(house: &House, parts: Vec<Part>) -> Result<Self, Failure> {
+        Ok(Self { wal: wal(house).await?, meter: Meter::start(parts)? })
     }
 
     /// Ends a course that took so long, before which the disk was like this.

@@ -77,17 +77,20 @@ pub const RUSH: &str = "the rush itself";
 
 impl Part {
     /// A process; none if it does not run.
-    pub(crate) fn process(name: &str, pid: Option<u32>) -> Self {
+    #[must_use]
+    pub fn process(name: &str, pid: Option<u32>) -> Self {
         Self { name: name.to_owned(), source: Source::Process(pid) }
     }
 
     /// All that works in `directory`.
-    pub(crate) fn server(name: &str, directory: &Path) -> Self {
+    #[must_use]
+    pub fn server(name: &str, directory: &Path) -> Self {
         Self { name: name.to_owned(), source: Source::Server(directory.to_owned()) }
     }
 
     /// PostgreSQL's processes, which work in `directory`, each database by itself.
-    pub(crate) fn postgres(directory: &Path) -> Self {
+    #[must_use]
+    pub fn postgres(directory: &Path) -> Self {
         Self { name: "postgres".to_owned(), source: Source::Postgres(directory.to_owned()) }
     }
 

@@ -78,7 +78,8 @@ impl Layout {
         all.extend(values.iter().cloned());
         let mut text = String::new();
         for (key, value) in all {
-            let plain = value.parse::<f64>().is_ok() || value.parse::<bool>().is_ok();
+            let listed = value.starts_with('[');
+            let plain = value.parse::<f64>().is_ok() || value.parse::<bool>().is_ok() || listed;
             let value = if plain { value } else { format!("{value:?}") };
             let _infallible = writeln!(text, "{key} = {value}");
         }
