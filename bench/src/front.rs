@@ -4,6 +4,7 @@
 
 mod asking;
 pub(crate) mod bookings;
+mod buyer;
 mod connection;
 pub(crate) mod holds;
 pub(crate) mod mint;

@@ -17,6 +17,7 @@ mod processor;
 mod standin;
 mod stock;
 mod till;
+mod waiting;
 
 use std::{
     error::Error,
@@ -39,10 +40,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[derive(Parser)]
-#[command(
-    about = "Measures holds, payments, events, memory, and the platform from its public door; without \
-             a command, all of the former"
-)]
+#[command(about = "Measures holds, payments, events, memory, and the platform from its public \
+             door; without a command, all of the former")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -69,6 +68,8 @@ enum Command {
     /// What `http-holds` starts beside the platform
     #[command(hide = true)]
     StandIn(standin::StandInArgs),
+    /// Memory of places in the waiting queue, in the process and in Redis
+    Waiting(waiting::WaitingArgs),
     /// Memory of the whole platform in one process, idle
     Memory(MemoryArgs),
 }
@@ -149,7 +150,7 @@ fn main() -> Result<(), Failure> {
     println!("{}\n", machine::describe());
     // Before the runtime: it starts and ends processes, and waits for them.
     let cluster = match command {
-        Some(Command::Memory(_)) => None,
+        Some(Command::Memory(_) | Command::Waiting(_)) => None,
         _ => Some(Postgres::start(&PostgresOptions::default())?),
     };
     let directory = tempfile::tempdir()?;
@@ -162,6 +163,7 @@ fn main() -> Result<(), Failure> {
             Some(Command::Events(args)) => bench.events(args).await,
             Some(Command::Payments(args)) => bench.payments(args).await,
             Some(Command::Memory(args)) => bench.memory(args).await,
+            Some(Command::Waiting(args)) => bench.waiting(args).await,
             Some(_) => Err("it has its own way".into()),
             None => {
                 bench.holds(HoldsArgs { seconds: 1.5, engine: None }).await?;
@@ -229,6 +231,13 @@ impl Bench<'_> {
             payments::run(self, engine, time).await?;
             println!("{}\n", watch.end()?);
         }
+        Ok(())
+    }
+
+    async fn waiting(&self, args: waiting::WaitingArgs) -> Result<(), Failure> {
+        let watch = Watch::start(self.directory, Meter::of_this_process())?;
+        waiting::run(self, args).await?;
+        println!("{}\n", watch.end()?);
         Ok(())
     }
 

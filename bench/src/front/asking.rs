@@ -39,8 +39,8 @@ pub(crate) struct Expected {
 const STEPS: &[&str] = &["answered"];
 
 /// The head of what [`measure`] prints.
-pub(crate) const COLUMNS: &str = "| what | callers | a second | best second | p50 / p99 ms | CPU-ms each (callers' own) | \
-     other answers |\n|---|--:|--:|--:|--:|--:|---|";
+pub(crate) const COLUMNS: &str = "| what | callers | a second | best second | p50 / p99 ms | \
+    CPU-ms each (callers' own) | other answers |\n|---|--:|--:|--:|--:|--:|---|";
 
 /// Measures one course, and prints how far it is; answers the row of the table, and what it took.
 pub(crate) async fn measure(

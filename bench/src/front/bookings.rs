@@ -1,22 +1,15 @@
-//! Complete bookings: a buyer asks for places, pays at the provider, and asks for the booking until
-//! it is confirmed; then the next one.
+//! Complete bookings a second: buyers in a closed loop, with each way to choose and so many at
+//! once; on demand the same on a platform that decides one request at a time, in turns.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-    rc::Rc,
-    time::Duration,
-};
+use std::rc::Rc;
 
 use clap::Args;
-use rush::{FLOOR, Sale};
-use tokio::time::{Instant, sleep};
 
 use super::{
-    connection::Connection,
+    buyer::{CONFIRMED, HELD, LOOKED, PAID, STEPS, WHOLE, Wishes, crowd},
     platform::{Choice, Hall, StandArgs},
     stand::{Stand, on_this_thread},
-    tally::{Course, Tally},
+    tally::Tally,
 };
 use crate::Failure;
 
@@ -36,51 +29,69 @@ pub(crate) struct BookingsArgs {
     /// Places of each hall
     #[arg(long, default_value_t = 100_000)]
     hall: u32,
+    /// Also without coalescing, on a second platform, in turns
+    #[arg(long)]
+    uncoalesced: bool,
 }
 
-pub(super) const STEPS: &[&str] = &["held", "paid", "confirmed", "looked", "whole"];
-pub(super) const HELD: usize = 0;
-const PAID: usize = 1;
-const CONFIRMED: usize = 2;
-const LOOKED: usize = 3;
-const WHOLE: usize = 4;
-/// Of the time that confirmations took lately, when one looks for the first time, and how long one
-/// waits for the next time. Who looks more often sees it sooner, and takes more of the platform.
-const FIRST_LOOK: f64 = 0.8;
-const NEXT_LOOK: f64 = 0.2;
-const SHORTEST_WAIT: Duration = Duration::from_millis(2);
-/// How long one looks for a booking.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How much the last confirmation counts in what confirmations took lately.
-const NEWS: f64 = 0.05;
-const FIRST_GUESS_MS: f64 = 50.0;
-/// How long selling a hall out may take that is to be sold out.
-const SALE_PATIENCE: Duration = Duration::from_secs(60);
+/// A transaction a request, on every connection of a service to its database.
+const UNCOALESCED: [(&str, &str); 6] = [
+    ("booking.max_batch", "1"),
+    ("booking.lanes", "8"),
+    ("payment.max_batch", "1"),
+    ("payment.lanes", "8"),
+    ("ticket.max_batch", "1"),
+    ("ticket.lanes", "8"),
+];
+
+const COLUMNS: &str = "| hall | platform | buyers | bookings/s | best second | hold p50 / p99 ms | \
+    pay | paid to confirmed | whole | CPU-ms each (callers' own) | looks each | refused |\n\
+    |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|";
 
 /// Measures each number of callers with each way to choose.
 pub(crate) fn run(args: &BookingsArgs) -> Result<(), Failure> {
-    let platform = args.stand.platform(&infra::random_hex(32)?, &[])?;
+    let ways: &[(&str, &[(&str, &str)])] =
+        &[("as shipped", &[]), ("one request at a time", &UNCOALESCED)];
+    let count = if args.uncoalesced { 2 } else { 1 };
+    let mut platforms = Vec::new();
+    for (name, settings) in ways.iter().take(count) {
+        platforms.push((*name, args.stand.platform(&infra::random_hex(32)?, settings)?));
+    }
     let most = args.callers.iter().copied().max().unwrap_or(1);
     on_this_thread(async {
-        let stand = Rc::new(Stand::set(platform, most).await?);
+        let mut stands = Vec::new();
+        for (name, platform) in platforms {
+            stands.push((name, Rc::new(Stand::set(platform, most).await?)));
+        }
+        let mut rows = String::new();
         for choice in &args.choice {
             for callers in &args.callers {
-                course(&stand, args, *choice, *callers).await?;
+                for (name, stand) in &stands {
+                    println!("### {choice}, {callers} buyers, {name}\n");
+                    let (row, note) = course(stand, args, *choice, *callers).await?;
+                    let row = format!("| {choice} | {name} | {callers} | {row} |");
+                    println!("\n{COLUMNS}\n{row}\n\n{note}\n");
+                    rows += &format!("{row}\n");
+                }
             }
         }
-        Stand::end(stand).await
+        println!("### All\n\n{COLUMNS}\n{rows}");
+        for (_, stand) in stands {
+            Stand::end(stand).await?;
+        }
+        Ok(())
     })?
 }
 
+/// One course in a hall of its own: its row, and what it took.
 async fn course(
     stand: &Rc<Stand>,
     args: &BookingsArgs,
     choice: Choice,
     callers: u32,
-) -> Result<(), Failure> {
+) -> Result<(String, String), Failure> {
     let sale = stand.sale(Hall { choice, places: args.hall, queue: false }).await?;
     let tally = Rc::new(Tally::new(STEPS, args.stand.course())?);
-    println!("### {choice}, {callers} buyers, {} places a booking\n", args.places);
     let wishes = Wishes::new(sale, (choice, args.hall), args.places);
     let buyers = crowd(stand, callers, (wishes, &tally))?.into_iter();
     let crowd = buyers.map(|buyer| async move || buyer.buy().await).collect();
@@ -88,235 +99,13 @@ async fn course(
     let pace = |step| tally.pace(step).ok_or("no such step");
     let (held, paid, confirmed, whole) = (pace(HELD)?, pace(PAID)?, pace(CONFIRMED)?, pace(WHOLE)?);
     let (platform, own) = taken.cpu_ms_each(confirmed.count);
-    println!(
-        "\n| bookings/s | best second | hold p50 / p99 ms | pay | paid to confirmed | whole | \
-         CPU-ms each (callers' own) | looks each | refused |"
-    );
-    println!("|--:|--:|--:|--:|--:|--:|--:|--:|---|");
-    println!(
-        "| **{:.0}** | {} | {held} | {paid} | {confirmed} | {whole} | {:.3} ({own:.3}) | {:.1} | {} |\n",
+    let row = format!(
+        "**{:.0}** | {} | {held} | {paid} | {confirmed} | {whole} | {:.3} ({own:.3}) | {:.1} | {}",
         confirmed.per_second,
         confirmed.best_second,
         platform + own,
         tally.all(LOOKED) as f64 / tally.all(CONFIRMED).max(1) as f64,
         tally.refusals()
     );
-    println!("{}\n", taken.text(confirmed.count));
-    Ok(())
-}
-
-/// Lets one account after the other buy until all places of a hall are sold.
-pub(crate) async fn sell_out(stand: &Rc<Stand>, sale: Sale, hall: Hall) -> Result<(), Failure> {
-    let now = Instant::now();
-    let tally = Rc::new(Tally::new(STEPS, Course { from: now, until: now + SALE_PATIENCE })?);
-    let wishes = Wishes::new(sale, (hall.choice, hall.places), 1);
-    let mut buyers = crowd(stand, 1, (wishes, &tally))?;
-    let buyer = buyers.pop().ok_or("there is no account")?;
-    buyer.buy().await?;
-    if tally.all(CONFIRMED) == u64::from(hall.places) {
-        return Ok(());
-    }
-    Err(format!("a hall that is not sold out: {}", tally.refusals()).into())
-}
-
-/// The first `count` accounts as buyers.
-pub(super) fn crowd(
-    stand: &Rc<Stand>,
-    count: u32,
-    (wishes, tally): (Wishes, &Rc<Tally>),
-) -> Result<Vec<Buyer>, Failure> {
-    let lately = Rc::new(Cell::new(FIRST_GUESS_MS));
-    let (run, wishes) = (infra::random_hex(4)?, Rc::new(wishes));
-    let buyers = stand.bearers.iter().take(count as usize).enumerate();
-    Ok(buyers
-        .map(|(number, bearer)| Buyer {
-            stand: stand.clone(),
-            bearer: bearer.clone(),
-            wishes: wishes.clone(),
-            tally: tally.clone(),
-            lately: lately.clone(),
-            key: format!("bench-{run}-{number}"),
-            made: Cell::new(0),
-        })
-        .collect())
-}
-
-/// What is asked for: as many places as there are, each seat once.
-pub(super) struct Wishes {
-    sale: Sale,
-    choice: Choice,
-    places: u32,
-    /// How many places were not asked for yet.
-    left: Cell<u32>,
-    seats: RefCell<VecDeque<String>>,
-}
-
-impl Wishes {
-    pub(super) fn new(mut sale: Sale, (choice, hall): (Choice, u32), places: u32) -> Self {
-        let random = choice == Choice::Random;
-        let seats = if random { spread(&mut sale.seats) } else { VecDeque::new() };
-        Self { sale, choice, places, left: Cell::new(hall), seats: RefCell::new(seats) }
-    }
-
-    /// The body of a request; none if all was asked for.
-    fn next(&self) -> Option<String> {
-        let places = self.places;
-        self.left.set(self.left.get().checked_sub(places)?);
-        let choice = match self.choice {
-            Choice::Counter => {
-                format!(r#"{{"admissions":{{"section":"{FLOOR}","quantity":{places}}}}}"#)
-            }
-            Choice::Best => format!(r#"{{"best_available":{{"quantity":{places}}}}}"#),
-            Choice::Random => {
-                let mut seats = self.seats.borrow_mut();
-                let seats = (0..places).map(|_| Some(format!("{:?}", seats.pop_front()?)));
-                format!(r#"{{"seats":[{}]}}"#, seats.collect::<Option<Vec<_>>>()?.join(","))
-            }
-        };
-        Some(format!(r#"{{"event_id":"{}","choice":{choice}}}"#, self.sale.event_id))
-    }
-}
-
-/// The seats in an order that goes all over the hall.
-fn spread(seats: &mut [String]) -> VecDeque<String> {
-    /// A prime beyond any hall's size, so that every seat comes up.
-    const STRIDE: usize = 15_485_863;
-    let count = seats.len();
-    (0..count).filter_map(|at| seats.get_mut(at * STRIDE % count).map(std::mem::take)).collect()
-}
-
-pub(super) struct Buyer {
-    stand: Rc<Stand>,
-    bearer: String,
-    wishes: Rc<Wishes>,
-    tally: Rc<Tally>,
-    /// How long confirmations took lately, in milliseconds.
-    lately: Rc<Cell<f64>>,
-    key: String,
-    made: Cell<u64>,
-}
-
-impl Buyer {
-    /// Makes one booking after the other until the course or the hall is over.
-    async fn buy(&self) -> Result<(), Failure> {
-        let mut gateway = Connection::open(self.stand.gateway_at).await?;
-        let mut provider = Connection::open(self.stand.provider_at).await?;
-        while self.tally.goes_on() {
-            let Some(wish) = self.wishes.next() else { return Ok(()) };
-            let began = Instant::now();
-            let Some((booking, secret)) = self.open(&mut gateway, &wish).await? else { continue };
-            let asked = Instant::now();
-            if !self.pay(&mut provider, &secret).await? {
-                continue;
-            }
-            self.tally.did(PAID, asked);
-            let paid = Instant::now();
-            if self.await_confirmation(&mut gateway, &booking).await? {
-                self.tally.did(CONFIRMED, paid);
-                self.tally.did(WHOLE, began);
-                let took_ms = paid.elapsed().as_secs_f64() * 1_000.0;
-                self.lately.set(self.lately.get() * (1.0 - NEWS) + took_ms * NEWS);
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks for places again and again, and leaves it at that.
-    pub(super) async fn hold(&self) -> Result<(), Failure> {
-        let mut gateway = Connection::open(self.stand.gateway_at).await?;
-        while self.tally.goes_on() {
-            let Some(wish) = self.wishes.next() else { break };
-            self.open(&mut gateway, &wish).await?;
-        }
-        Ok(())
-    }
-
-    /// Asks for places: the booking's id and its client secret, unless it is refused.
-    async fn open(
-        &self,
-        gateway: &mut Connection,
-        wish: &str,
-    ) -> Result<Option<(String, String)>, Failure> {
-        let began = Instant::now();
-        self.made.set(self.made.get() + 1);
-        let key = format!("idempotency-key: {}-{}\r\n", self.key, self.made.get());
-        let head = [
-            "POST /api/v1/bookings HTTP/1.1\r\ncontent-type: application/json\r\n",
-            &self.bearer,
-            &key,
-        ];
-        let answer = gateway.ask(&head, wish).await?;
-        if answer.status != 201 {
-            self.tally.refused(answer.refusal());
-            return Ok(None);
-        }
-        let found = (answer.text("booking_id"), answer.text("client_secret"));
-        let (Some(booking), Some(secret)) = found else {
-            // Still being opened: its hold is not what was waited for.
-            self.tally.refused(format!("201 {}", answer.text("status").unwrap_or_default()));
-            return Ok(None);
-        };
-        let found = (booking.to_owned(), secret.to_owned());
-        self.tally.did(HELD, began);
-        Ok(Some(found))
-    }
-
-    async fn pay(&self, provider: &mut Connection, secret: &str) -> Result<bool, Failure> {
-        let intent = secret.split("_secret_").next().unwrap_or_default();
-        let head = format!(
-            "POST /v1/payment_intents/{intent}/confirm HTTP/1.1\r\n\
-             content-type: application/x-www-form-urlencoded\r\n"
-        );
-        let form = format!(
-            "key={}&client_secret={secret}&payment_method=pm_card_visa",
-            self.stand.directions.publishable_key
-        );
-        let answer = provider.ask(&[&head], &form).await?;
-        if answer.status != 200 {
-            self.tally.refused(format!("pay: {}", answer.refusal()));
-        }
-        Ok(answer.status == 200)
-    }
-
-    async fn await_confirmation(
-        &self,
-        gateway: &mut Connection,
-        booking: &str,
-    ) -> Result<bool, Failure> {
-        let line = format!("GET /api/v1/bookings/{booking} HTTP/1.1\r\n");
-        let wait = |share| Duration::from_secs_f64(self.lately.get() * share / 1_000.0);
-        let give_up = Instant::now() + PATIENCE;
-        let mut pause = wait(FIRST_LOOK);
-        while Instant::now() < give_up {
-            sleep(pause.max(SHORTEST_WAIT)).await;
-            let asked = Instant::now();
-            let answer = gateway.ask(&[&line, &self.bearer], "").await?;
-            self.tally.did(LOOKED, asked);
-            match answer.text("status") {
-                Some("confirmed") => return Ok(true),
-                Some("payment_pending" | "payment_processing") => pause = wait(NEXT_LOOK),
-                other => {
-                    let other = other.map_or_else(|| answer.refusal(), str::to_owned);
-                    self.tally.refused(format!("booking: {other}"));
-                    return Ok(false);
-                }
-            }
-        }
-        self.tally.refused("booking: never confirmed".to_owned());
-        Ok(false)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_seat_comes_up_once() {
-        let mut seats: Vec<_> = (0..1_000).map(|number| number.to_string()).collect();
-        let spread = spread(&mut seats);
-        let different: std::collections::HashSet<_> = spread.iter().collect();
-        assert_eq!((spread.len(), different.len()), (1_000, 1_000));
-        assert!(!different.contains(&String::new()));
-    }
+    Ok((row, taken.text(confirmed.count)))
 }

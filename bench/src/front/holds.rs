@@ -1,6 +1,6 @@
-//! Holds over HTTP: a request for places that ends with places held and a payment to be made. Behind
-//! one platform and one wire, ticket-service as shipped and the designs that others use take turns;
-//! the payment-service there costs nothing. Once more with payments, on the platform as it is.
+//! Holds over HTTP: a request for places that ends with places held and a payment to be made.
+//! Behind one platform and one wire, ticket-service as shipped and the designs that others use take
+//! turns; the payment-service there costs nothing. On demand the platform as it is, with payments.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -14,7 +14,7 @@ use rush::Part;
 use tempfile::TempDir;
 
 use super::{
-    bookings::{HELD, STEPS, Wishes, crowd},
+    buyer::{HELD, STEPS, Wishes, crowd},
     platform::{Choice, Hall, Platform, StandArgs},
     stand::{Stand, on_this_thread},
     tally::Tally,
@@ -45,8 +45,8 @@ pub(crate) struct HoldsArgs {
     shipped: bool,
 }
 
-const COLUMNS: &str = "| hall | design | holds a second (each turn) | × | best second | p50 / p99 ms \
-                       | CPU-ms each (callers' own) | refused |\n|---|---|--:|--:|--:|--:|--:|---|";
+const COLUMNS: &str = "| hall | design | holds a second (each turn) | × | best second | \
+    p50 / p99 ms | CPU-ms each (callers' own) | refused |\n|---|---|--:|--:|--:|--:|--:|---|";
 
 /// The process that stands in, with its servers.
 struct Beside {
@@ -91,7 +91,8 @@ pub(crate) fn run(args: &HoldsArgs) -> Result<(), Failure> {
     })?
 }
 
-/// Lets all designs take their turns in halls of one kind. Answers the rows of the table, and notes.
+/// Lets all designs take their turns in halls of one kind. Prints notes, and answers the rows of
+/// the table.
 async fn turns(
     stand: &Rc<Stand>,
     args: &HoldsArgs,

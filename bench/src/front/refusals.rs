@@ -8,7 +8,7 @@ use rush::FLOOR;
 
 use super::{
     asking::{Asking, COLUMNS, Expected, Next, Request, measure},
-    bookings::sell_out,
+    buyer::sell_out,
     platform::{Choice, Hall, StandArgs},
     stand::{Stand, on_this_thread},
 };

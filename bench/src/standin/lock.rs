@@ -1,5 +1,6 @@
 //! Locks in Redis as they are commonly taken: `SET key token NX PX`, tried again after a short
-//! pause while somebody else has it; given back by a script that looks whether it is still one's own.
+//! pause while somebody else has it; given back by a script that looks whether it is still the
+//! caller's.
 
 use std::time::Duration;
 

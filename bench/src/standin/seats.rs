@@ -24,10 +24,12 @@ create table seats (
     primary key (event_id, seat)
 ) with (fillfactor = 80);
 create table holds (
-    hold_id uuid primary key, event_id uuid not null, account_id uuid not null, places text not null,
-    expires_at timestamptz not null
+    hold_id uuid primary key, event_id uuid not null, account_id uuid not null,
+    places text not null, expires_at timestamptz not null
 );
-create table outbox (position bigint generated always as identity primary key, event text not null);
+create table outbox (
+    position bigint generated always as identity primary key, event text not null
+);
 ";
 const CONNECTIONS: usize = 16;
 
