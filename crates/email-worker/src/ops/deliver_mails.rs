@@ -18,7 +18,8 @@ use crate::{
 /// there may be more.
 pub(crate) async fn deliver_mails(app: &App) -> Result<bool, Error> {
     let now = app.clock.now();
-    let limit = pace(app, |pace| pace.take(app.config.batch, now));
+    let room = pace(app, |pace| pace.take(app.config.batch, now));
+    let limit = room.count;
     if limit == 0 {
         return Ok(false);
     }
@@ -30,7 +31,7 @@ pub(crate) async fn deliver_mails(app: &App) -> Result<bool, Error> {
         })
         .await?;
     let taken = u32::try_from(mails.len()).unwrap_or(limit);
-    pace(app, |pace| pace.put_back(limit - taken));
+    pace(app, |pace| pace.put_back(room.less(taken)));
     if mails.is_empty() {
         return Ok(false);
     }
@@ -45,7 +46,8 @@ pub(crate) async fn deliver_mails(app: &App) -> Result<bool, Error> {
     Ok(taken == limit)
 }
 
-fn pace<T>(app: &App, with: impl FnOnce(&mut crate::domain::Pace) -> T) -> T {
+/// The pace, to work with for a moment.
+pub(super) fn pace<T>(app: &App, with: impl FnOnce(&mut crate::domain::Pace) -> T) -> T {
     with(&mut app.pace.lock().unwrap_or_else(PoisonError::into_inner))
 }
 

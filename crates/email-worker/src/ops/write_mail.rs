@@ -13,6 +13,7 @@ use crate::{
     app::App,
     domain::{Mail, Status},
     error::Error,
+    ops::deliver_mails::pace,
     store,
 };
 
@@ -50,6 +51,7 @@ pub(crate) fn letters(db: Db) -> Letters {
 pub(crate) async fn write_mail(app: &App, letter: Letter) -> Result<(), Error> {
     let now = app.clock.now();
     app.letters.call((letter, MailId::new(&*app.ids, now), now)).await?;
+    pace(app, |pace| pace.give_way(1, now));
     app.due.notify_one();
     Ok(())
 }
