@@ -18,7 +18,7 @@ use crate::{Body, Db, Engine, Error, PACE, RUSH, Tx};
 pub struct CoalescerSettings {
     /// The most requests decided in one transaction.
     pub max_batch: usize,
-    /// The most requests that may wait; more are refused with [`Error::Unavailable`].
+    /// The most requests that may wait; more are refused with [`Error::Overloaded`].
     pub max_waiting: usize,
     /// How many batches may be under way at once, each on a connection of its own.
     pub lanes: usize,
@@ -160,7 +160,7 @@ where
                     part.zip(results).for_each(|(index, result)| answer(index, result));
                 }
                 // It may even be committed: deciding again could decide twice.
-                Err(Undecided::Db(error @ Error::Unavailable(_))) => {
+                Err(Undecided::Db(error @ (Error::Unavailable(_) | Error::Overloaded(_)))) => {
                     part.for_each(|index| answer(index, Err(error.clone().into())));
                 }
                 Err(_) if part.len() > 1 => {

@@ -8,6 +8,9 @@ pub enum Error {
     /// The database can't be reached, is closed, or has no free connection.
     #[error("database unavailable: {0}")]
     Unavailable(String),
+    /// As many transactions wait as may. Nothing was done.
+    #[error("database overloaded: {0}")]
+    Overloaded(String),
     /// A unique constraint refused a row. Named as PostgreSQL names it by default:
     /// `table_column_key`, `table_pkey`.
     #[error("unique constraint {constraint} violated")]
@@ -51,7 +54,7 @@ impl Error {
     }
 
     pub(crate) fn overloaded() -> Self {
-        Self::Unavailable("too many transactions wait".to_owned())
+        Self::Overloaded("too many transactions wait".to_owned())
     }
 
     pub(crate) fn panicked() -> Self {
@@ -62,6 +65,7 @@ impl Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
+            Error::Overloaded(_) => Self::overloaded(error.to_string()),
             Error::Unavailable(_) | Error::Conflict | Error::Timeout => Self::unavailable(error),
             _ => Self::internal(error),
         }

@@ -88,7 +88,7 @@ pub struct Settings {
     /// The most connections to keep: PostgreSQL's pool, SQLite's readers.
     pub max_connections: usize,
     /// The most transactions that may wait for SQLite's writer, or for one of PostgreSQL's
-    /// connections; more are refused with [`Error::Unavailable`].
+    /// connections; more are refused with [`Error::Overloaded`].
     pub max_waiting: usize,
     /// After how long a statement is given up (PostgreSQL's `statement_timeout`), in milliseconds.
     pub statement_timeout_ms: u64,

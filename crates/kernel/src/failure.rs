@@ -53,6 +53,9 @@ pub struct Failure {
     pub retry_after_ms: Option<u64>,
 }
 
+/// When one may try again who met an overload, in milliseconds, unless it says so itself.
+const OVERLOAD_PAUSE_MS: u64 = 100;
+
 impl Failure {
     /// A failure of kind `code`.
     #[must_use]
@@ -99,6 +102,12 @@ impl Failure {
     #[must_use]
     pub fn unavailable(detail: impl fmt::Display) -> Self {
         Self::new(Code::Unavailable, "UNAVAILABLE", detail.to_string())
+    }
+
+    /// More is asked for than can be done: the part is well, the same request may succeed later.
+    #[must_use]
+    pub fn overloaded(detail: impl Into<String>) -> Self {
+        Self::new(Code::Unavailable, "OVERLOADED", detail).retry_after(OVERLOAD_PAUSE_MS)
     }
 
     /// The same failure with a fact that helps the caller go on.

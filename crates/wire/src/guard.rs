@@ -26,8 +26,6 @@ use crate::{Context, mesh::Shared, methods, methods::Method, status};
 
 /// Calls that one service works on at a time; one more is refused at once, for it would only wait.
 pub(crate) const MAX_UNDER_WAY: usize = 4_096;
-/// When a refused caller may try again, in milliseconds.
-const OVERLOAD_PAUSE_MS: u64 = 100;
 
 /// A service's routes behind the server stack. Cheap to clone.
 #[derive(Clone)]
@@ -77,8 +75,7 @@ impl Door {
     ) -> Result<Response<Body>, Failure> {
         let Ok(_place) = self.limit.try_acquire() else {
             let detail = format!("{} has too many calls under way", self.service);
-            let failure = Failure::new(Code::Unavailable, "OVERLOADED", detail);
-            return Err(failure.retry_after(OVERLOAD_PAUSE_MS));
+            return Err(Failure::overloaded(detail));
         };
         let deadline = self.establish(&mut request)?;
         if deadline.is_some_and(|at| at <= Instant::now()) {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod behind;
 mod breaker;
 mod context;
 mod convert;
@@ -18,6 +19,7 @@ mod target;
 mod tls;
 mod wire;
 
+pub use behind::{behind, tell_behind};
 pub use context::Context;
 pub use convert::{choice, id, money, page, place, to_choice, to_money, to_place};
 pub use mesh::{Mesh, MeshError, MeshSettings};

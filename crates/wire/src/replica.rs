@@ -25,6 +25,7 @@ use tonic::{
     body::Body,
     transport::{Channel, Endpoint},
 };
+use tonic_types::StatusExt;
 use tower::{Service, ServiceExt};
 
 use crate::{
@@ -287,7 +288,7 @@ impl Picked<'_> {
         if matches!(&answer, Err(lost) if lost.unsent) {
             health::unreachable(target, self.replica);
         }
-        self.pass.report(matches!(&answer, Err(lost) if is_passing(&lost.status)));
+        self.pass.report(matches!(&answer, Err(lost) if is_fault(&lost.status)));
         answer
     }
 }
@@ -357,6 +358,12 @@ fn settle(response: Response<Body>) -> Result<Response<Body>, Lost> {
             None => Ok(response),
         },
     }
+}
+
+/// Whether a call says that its replica is not well. Who is too busy and says when to come again is
+/// well: a breaker that opened for that would turn an overload into an outage.
+fn is_fault(status: &Status) -> bool {
+    is_passing(status) && status.get_details_retry_info().is_none()
 }
 
 /// Whether the same call may succeed later or elsewhere.

@@ -9,6 +9,7 @@ use std::{
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
+use kernel::Failure;
 use tokio::time::{Instant, sleep};
 use tonic::{Status, body::Body};
 
@@ -134,9 +135,13 @@ impl Call<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(lost) => lost,
             };
-            let elsewhere = unsent && attempt < replicas.len();
-            let anew = repeatable && is_passing(&refused) && attempt < MAX_ATTEMPTS;
-            let pause = if elsewhere { Duration::ZERO } else { self.pause(attempt, &refused) };
+            let others = attempt < replicas.len();
+            let elsewhere = unsent && others;
+            let failure = failure(&refused);
+            // Who has too much to do is not given the same once more.
+            let room = failure.reason != "OVERLOADED" || others;
+            let anew = repeatable && is_passing(&refused) && room && attempt < MAX_ATTEMPTS;
+            let pause = if elsewhere { Duration::ZERO } else { self.pause(attempt, &failure) };
             let left = deadline.saturating_duration_since(Instant::now());
             if !(elsewhere || anew) || left <= pause {
                 return Err(refused);
@@ -148,8 +153,8 @@ impl Call<'_> {
     }
 
     /// How long to wait after the given attempt has failed.
-    fn pause(&self, attempt: usize, refused: &Status) -> Duration {
-        let asked = failure(refused).retry_after_ms.map(Duration::from_millis);
+    fn pause(&self, attempt: usize, failure: &Failure) -> Duration {
+        let asked = failure.retry_after_ms.map(Duration::from_millis);
         let factor = 1 << attempt.saturating_sub(1).min(MAX_ATTEMPTS);
         let pause = self.target.shared.jittered(FIRST_PAUSE * factor);
         pause.max(asked.unwrap_or_default())

@@ -147,7 +147,7 @@ async fn a_full_queue_refuses_at_once_and_callers_that_go_are_served_all_the_sam
             Poll::Ready(())
         })
         .await;
-        let refused = |poll: &Poll<_>| matches!(poll, Poll::Ready(Err(Error::Unavailable(_))));
+        let refused = |poll: &Poll<_>| matches!(poll, Poll::Ready(Err(Error::Overloaded(_))));
         assert!(polled[..5].iter().all(Poll::is_pending), "{engine}: {polled:?}");
         assert!(polled[5..].iter().all(refused), "{engine}: {polled:?}");
 

@@ -256,7 +256,7 @@ async fn a_full_queue_refuses_at_once_and_an_endless_statement_ends() {
         async move { insert(&db, id, id, "x").await }
     });
     let results = futures_util::future::join_all(all).await;
-    let full = results.iter().filter(|r| matches!(r, Err(Error::Unavailable(_)))).count();
+    let full = results.iter().filter(|r| matches!(r, Err(Error::Overloaded(_)))).count();
     let written = results.iter().filter(|r| r.is_ok()).count();
     assert!(full > 0 && full + written == 64, "{results:?}");
 

@@ -188,6 +188,21 @@ async fn the_breaker_opens_and_recovers() {
 }
 
 #[tokio::test]
+async fn an_overload_opens_no_breaker_and_is_not_added_to() {
+    for world in World::all().await {
+        let name = world.name;
+        world.answers(Failure::overloaded("no room"), u32::MAX);
+        for _ in 0..20 {
+            let failure = wire::failure(&world.update("flaky").await.unwrap_err());
+            assert_eq!(failure.reason, "OVERLOADED", "{name}");
+        }
+        assert_eq!(world.arrived(), 20, "{name}: every call is let through");
+        world.get("flaky").await.unwrap_err();
+        assert_eq!(world.arrived(), 1, "{name}: not once more where there is no room");
+    }
+}
+
+#[tokio::test]
 async fn too_many_calls_at_once_are_refused_at_once() {
     let world = World::local();
     let mut calls = JoinSet::new();

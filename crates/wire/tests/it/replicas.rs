@@ -82,6 +82,19 @@ async fn a_replica_killed_under_load_costs_no_call_that_may_be_repeated() {
 }
 
 #[tokio::test]
+async fn who_has_no_room_leaves_the_call_to_another() {
+    let (first, second) = (Process::start(), Process::start());
+    let (_mesh, wire, _) = client(&[first.address, second.address], false);
+    *first.script.failure.lock().unwrap() = Some(Failure::overloaded("no room"));
+    first.script.flaws.store(u32::MAX, SeqCst);
+    for _ in 0..20 {
+        get(wire.clone(), "flaky").await.expect("the other has room");
+    }
+    assert!(first.arrived() >= 9, "it is asked in its turn, and no breaker opens");
+    assert_eq!(second.arrived(), 20);
+}
+
+#[tokio::test]
 async fn nobody_waits_for_a_replica_that_hangs() {
     let (first, second) = (Process::start(), Process::start());
     let (mesh, wire, _watching) = client(&[first.address, second.address], true);
