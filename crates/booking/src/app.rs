@@ -18,6 +18,7 @@ use crate::{
     domain::Booking,
     flights::Flights,
     metrics::Counts,
+    pace::Pace,
 };
 
 /// The handles of this service.
@@ -38,6 +39,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) counts: Counts,
     pub(crate) flights: Flights,
+    pub(crate) pace: Pace,
 }
 
 /// What became of a change by the holder of the lease.

@@ -40,7 +40,9 @@ impl BookingService for Api {
             let booking = ops::open_booking(&app, &context, command).await?;
             Ok(shapes::booking_for(&context.caller, &booking))
         };
-        answer(self.app.tasks.finish(work).await)
+        let mut opened = answer(self.app.tasks.finish(work).await)?;
+        wire::tell_behind(&mut opened, self.app.pace.behind(self.app.clock.now()));
+        Ok(opened)
     }
 
     async fn get_booking(

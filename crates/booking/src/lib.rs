@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 mod metrics;
 mod ops;
+mod pace;
 mod saga;
 mod shapes;
 mod store;
@@ -34,7 +35,7 @@ use wire::{Wire, pb::booking::v1::booking_service_server::BookingServiceServer};
 
 use error::Error;
 
-use crate::{app::App, desk::Desk, flights::Flights, metrics::Counts};
+use crate::{app::App, desk::Desk, flights::Flights, metrics::Counts, pace::Pace};
 
 /// The service's name.
 pub const NAME: &str = "booking";
@@ -231,6 +232,7 @@ impl App {
             metrics: metrics.clone(),
             counts: Counts::new(metrics),
             flights: Flights::default(),
+            pace: Pace::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod app;
 mod caller;
 mod limits;
+mod overload;
 mod page;
 mod routes;
 mod shapes;
@@ -15,7 +16,7 @@ use axum::{Router, middleware::from_fn_with_state};
 use platform::{Metrics, Tasks, Unit, kv::Kv, tokens::Verifier};
 use wire::Wire;
 
-use crate::{app::App, routes::Routes};
+use crate::{app::App, overload::Overload, routes::Routes};
 
 /// The service's name.
 pub const NAME: &str = "gateway";
@@ -39,6 +40,18 @@ pub struct Config {
     pub sign_in_burst: u32,
     /// Tries to sign in a minute.
     pub sign_in_per_minute: u32,
+    /// Whether requests are refused when more is asked for than can be done.
+    pub overload_protection: bool,
+    /// How long answers should take that only look, and places in queues, in milliseconds.
+    pub overload_read_target_ms: u32,
+    /// How long answers should take that change something, in milliseconds.
+    pub overload_write_target_ms: u32,
+    /// So many requests of a class may be under way, however slow answers are.
+    pub overload_least: u32,
+    /// The most requests of a class that may be under way, however quick answers are.
+    pub overload_most: u32,
+    /// The longest that who is refused is asked to wait, in seconds.
+    pub overload_longest_retry_seconds: u32,
     /// Where browsers find realtime-service.
     pub realtime_url: String,
     /// Where browsers pay.
@@ -94,6 +107,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     config.check()?;
     let metrics = Metrics::new();
     let pages = deps.pages.clone();
+    let overload = Arc::new(Overload::new(&config, &metrics));
     let app = Arc::new(App::new(config, deps, &metrics));
     let Routes { limited, unlimited, document } = Routes::new();
     let api = limited
@@ -101,7 +115,8 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         .merge(unlimited)
         .with_state(app)
         .merge(routes::documentation(document))
-        .merge(pages);
+        .merge(pages)
+        .layer(from_fn_with_state(overload, overload::guard));
     Ok(Unit::new(NAME, metrics, Tasks::new()).http(api))
 }
 
@@ -118,6 +133,11 @@ impl Config {
             ("account_per_minute", self.account_per_minute),
             ("sign_in_burst", self.sign_in_burst),
             ("sign_in_per_minute", self.sign_in_per_minute),
+            ("overload_read_target_ms", self.overload_read_target_ms),
+            ("overload_write_target_ms", self.overload_write_target_ms),
+            ("overload_least", self.overload_least),
+            ("overload_most", self.overload_most),
+            ("overload_longest_retry_seconds", self.overload_longest_retry_seconds),
         ];
         match values.into_iter().find(|(_, value)| !(1..=1_000_000).contains(value)) {
             None => Ok(()),

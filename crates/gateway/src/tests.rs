@@ -4,5 +4,6 @@ mod answers;
 mod callers;
 mod document;
 mod limits;
+mod overload;
 mod requests;
 mod world;

@@ -90,5 +90,9 @@ async fn secured(mut response: Response) -> Response {
     for (name, value) in said {
         response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
     }
+    // A page that says when to come again comes again by itself.
+    if let Some(after) = response.headers().get(header::RETRY_AFTER).cloned() {
+        response.headers_mut().insert(header::REFRESH, after);
+    }
     response
 }

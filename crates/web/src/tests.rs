@@ -230,6 +230,8 @@ async fn a_service_that_fails_is_a_page_without_its_words() {
             assert!(!got.html.contains("10.0.0.7"), "{path}");
             let down = status == StatusCode::SERVICE_UNAVAILABLE;
             assert_eq!(got.headers.contains_key("retry-after"), down, "{path}");
+            let again = got.headers.get("refresh");
+            assert_eq!(again, got.headers.get("retry-after"), "it comes again by itself");
         }
     }
     let empty = World::without_services().pages(true);

@@ -11,6 +11,7 @@ use super::{refused, tagged};
 use crate::{
     app::App,
     caller::{IdempotencyKey, SignedIn},
+    overload::Behind,
     page::{List, PageQuery},
     shapes::booking::{Booking, CancelBooking, OpenBooking, Transition, checked},
 };
@@ -47,8 +48,11 @@ async fn open_booking(
         account_id: String::new(),
     };
     let mut client = BookingServiceClient::new(app.booking.with(&context));
-    let booking = client.open_booking(request).await.map_err(refused)?.into_inner();
-    Ok((StatusCode::CREATED, answer(booking)))
+    let opened = client.open_booking(request).await.map_err(refused)?;
+    let behind = Behind(wire::behind(&opened));
+    let mut answer = answer(opened.into_inner());
+    answer.extensions_mut().insert(behind);
+    Ok((StatusCode::CREATED, answer))
 }
 
 /// One's own bookings, newest first.

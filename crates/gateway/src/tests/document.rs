@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::world::{Ask, ID, World};
 
 /// The public interface as it is agreed, and the call that each route becomes.
-const AGREED: &[(&str, &str)] = &[
+pub(super) const AGREED: &[(&str, &str)] = &[
     ("DELETE /api/v1/events/{event_id}/queue/place", "BookingWorkerService/LeaveQueue"),
     ("GET /.well-known/jwks.json", "AuthService/GetJwks"),
     ("GET /api/v1/accounts/me", "AuthService/GetAccount"),

@@ -25,6 +25,7 @@ use platform::{
 use prost::Message;
 use serde_json::Value;
 use testkit::{ManualClock, SeededIds, TestDb};
+use tokio::sync::Semaphore;
 use tonic::{metadata::MetadataMap, service::Routes};
 use tower::ServiceExt;
 use wire::{Context, Mesh, MeshSettings, pb};
@@ -61,6 +62,8 @@ pub(super) struct World {
 struct Script {
     calls: Mutex<Vec<Call>>,
     answers: Mutex<BTreeMap<&'static str, Result<Vec<u8>, Failure>>>,
+    /// Methods that answer only as often as they are let.
+    stalled: Mutex<BTreeMap<&'static str, Arc<Semaphore>>>,
 }
 
 /// A call as it arrived at a service.
@@ -161,6 +164,18 @@ impl World {
         self.script.answers.lock().unwrap().insert(method, Err(failure));
     }
 
+    /// Has `method` wait with each answer for a permit.
+    pub(super) fn stall(&self, method: &'static str) -> Arc<Semaphore> {
+        let permits = Arc::new(Semaphore::new(0));
+        self.script.stalled.lock().unwrap().insert(method, permits.clone());
+        permits
+    }
+
+    /// How many calls have arrived since [`World::calls`] was last asked.
+    pub(super) fn arrived(&self) -> usize {
+        self.script.calls.lock().unwrap().len()
+    }
+
     /// The calls that arrived since this was last asked.
     pub(super) fn calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.script.calls.lock().unwrap())
@@ -226,7 +241,11 @@ fn fake(script: Arc<Script>) -> Routes {
         let context = Context::of(&asked);
         // Behind the frame's flag and length.
         let message = message.slice(5..);
+        let stalled = script.stalled.lock().unwrap().get(&*method).cloned();
         script.calls.lock().unwrap().push(Call { method, context, message });
+        if let Some(permits) = stalled {
+            permits.acquire().await.unwrap().forget();
+        }
         match answer.unwrap_or_else(|| Ok(Vec::new())) {
             Ok(message) => answered(&message),
             Err(failure) => wire::status(failure).into_http(),
