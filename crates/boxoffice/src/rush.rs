@@ -34,7 +34,7 @@ pub(crate) struct RushArgs {
     /// Places on sale
     #[arg(long, alias = "seats", value_name = "N")]
     places: Option<u32>,
-    /// How arrivals spread: constant, ramp, spike or on-sale
+    /// How arrivals spread: constant, ramp, spike, on-sale or surge
     #[arg(long, value_name = "CURVE")]
     curve: Option<String>,
     /// From the first arrival to the last, in seconds
@@ -67,6 +67,9 @@ pub(crate) struct RushArgs {
     /// The probability to come back after leaving with nothing
     #[arg(long, value_name = "P")]
     come_back: Option<f64>,
+    /// How often in a row a buyer who is put off comes again
+    #[arg(long, value_name = "N")]
+    put_offs: Option<u32>,
     /// How long a buyer waits in the queue, on average, in seconds
     #[arg(long, value_name = "SECONDS")]
     patience: Option<f64>,
@@ -205,6 +208,7 @@ fn scenario(args: &RushArgs) -> Result<Scenario, Failure> {
     set(&mut how.decline, args.decline);
     set(&mut how.abandon, args.abandon);
     set(&mut how.come_back, args.come_back);
+    set(&mut how.put_offs, args.put_offs);
     set(&mut how.patience_mean, seconds("patience", args.patience)?);
     let others = &mut its.background;
     set(&mut others.browses_per_second, args.browses);

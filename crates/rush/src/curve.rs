@@ -18,24 +18,33 @@ pub enum Curve {
     Spike,
     /// Four of five in the beginning, decaying over eight of its means; the others at any time.
     OnSale,
+    /// Rising to somewhat more than a base rate, five times the base rate, half of it.
+    Surge,
 }
 
 /// A word that is no curve.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is no arrival curve: constant, ramp, spike or on-sale")]
+#[error("{0:?} is no arrival curve: constant, ramp, spike, on-sale or surge")]
 pub struct UnknownCurve(String);
 
 /// The share of those who come for the opening.
 const EAGER: f64 = 0.8;
 const SPIKE_MEANS: f64 = 6.0;
 const EAGER_MEANS: f64 = 8.0;
+/// Rates of a surge, as multiples of its base rate: at the end of its rise, during and after it.
+const RISE: f64 = 1.25;
+const SURGE: f64 = 5.0;
+const AFTER: f64 = 0.5;
 
 impl Curve {
-    const ALL: [(Self, &'static str); 4] = [
+    /// From when to when a surge lasts, as shares of the window.
+    pub(crate) const SURGE: (f64, f64) = (0.4, 0.7);
+    const ALL: [(Self, &'static str); 5] = [
         (Self::Constant, "constant"),
         (Self::Ramp, "ramp"),
         (Self::Spike, "spike"),
         (Self::OnSale, "on-sale"),
+        (Self::Surge, "surge"),
     ];
 
     /// The intended arrivals of so many `buyers` within `window`, in order.
@@ -54,8 +63,21 @@ impl Curve {
             Self::Spike => decaying(SPIKE_MEANS, dice),
             Self::OnSale if dice.chance(EAGER) => decaying(EAGER_MEANS, dice),
             Self::OnSale => dice.unit(),
+            Self::Surge => surging(dice),
         }
     }
+}
+
+/// By the rates of a surge.
+fn surging(dice: &mut Dice) -> f64 {
+    let (from, to) = Curve::SURGE;
+    let [rising, surge, after] = [from * RISE / 2.0, (to - from) * SURGE, (1.0 - to) * AFTER];
+    let mut left = dice.unit() * (rising + surge + after);
+    if left < rising {
+        return from * (left / rising).sqrt();
+    }
+    left -= rising;
+    if left < surge { from + left / SURGE } else { to + (left - surge) / AFTER }
 }
 
 /// Exponentially decaying over so many means, and never later.
@@ -105,6 +127,10 @@ mod tests {
         assert!(spike.is_sorted_by(|a, b| a >= b) && spike[0] > 0.6, "{spike:?}");
         let on_sale = fifths(Curve::OnSale);
         assert!(on_sale[0] > 0.6 && on_sale[4] > 0.02, "{on_sale:?}");
+        let [first, second, third, fourth, fifth] = fifths(Curve::Surge);
+        assert!((second / first - 3.0).abs() < 0.3, "it rises evenly: {first} {second}");
+        assert!((third * 0.5 / fifth - 5.0).abs() < 0.5, "ten times: {third} {fifth}");
+        assert!((fourth / third - 0.55).abs() < 0.02, "half of it surges: {third} {fourth}");
     }
 
     #[test]

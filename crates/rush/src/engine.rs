@@ -229,7 +229,11 @@ impl<'a> Life<'a> {
             (_, "ADMISSION_REQUIRED") => Heard::NotAdmitted,
             (_, "SEAT_TAKEN") => Heard::SeatTaken,
             (_, "SOLD_OUT") => Heard::SoldOut,
-            (429 | 503, _) => Heard::PutOff { after: answer.retry_after().unwrap_or(PUT_OFF) },
+            (429 | 503, _) => {
+                self.took(Step::PutOff);
+                self.world.tally.second(self.world.now(), |second| second.put_off += 1);
+                Heard::PutOff { after: answer.retry_after().unwrap_or(PUT_OFF) }
+            }
             (500.., _) => Heard::Lost,
             _ => Heard::Refused,
         })

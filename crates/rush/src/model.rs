@@ -42,14 +42,16 @@ pub struct Behaviour {
     pub come_back_mean: Duration,
     /// How often one comes at most.
     pub visits: u32,
+    /// How often in a row one is put off, or not answered, until one goes away.
+    pub put_offs: u32,
 }
 
 /// How long one waits for what was paid for.
 const CONFIRMATION_PATIENCE: Duration = Duration::from_secs(60);
+/// How often in a row those are put off, at least, who have places.
+const BEGUN_PUT_OFFS: u32 = 40;
 /// How many cards one has.
 const CARDS: u32 = 3;
-/// How often in a row one is put off, or not answered, until one goes away.
-const PUT_OFFS: u32 = 40;
 /// The pause before something that was lost on the way is tried again.
 const LOST_PAUSE: Duration = Duration::from_millis(500);
 /// How long a standby waits before the next look.
@@ -109,7 +111,7 @@ impl Buyer {
     /// What to do next, now that this was heard.
     pub(crate) fn step(&mut self, now: Duration, heard: Heard, how: &Behaviour) -> Act {
         if let Heard::PutOff { .. } | Heard::Lost = heard {
-            return self.put_off(now, heard);
+            return self.put_off(now, heard, how);
         }
         if let (Heard::TimeUp, Some(act)) = (heard, self.again.take()) {
             return act;
@@ -300,9 +302,12 @@ impl Buyer {
     }
 
     /// The same again, after a while that differs from buyer to buyer.
-    fn put_off(&mut self, now: Duration, heard: Heard) -> Act {
+    fn put_off(&mut self, now: Duration, heard: Heard, how: &Behaviour) -> Act {
         self.put_offs += 1;
-        if self.put_offs > PUT_OFFS {
+        // Nobody gives up what is paid for, or about to be.
+        let begun = matches!(self.stage, Stage::Purse | Stage::Till { .. } | Stage::Tickets);
+        let most = if begun { how.put_offs.max(BEGUN_PUT_OFFS) } else { how.put_offs };
+        if self.put_offs > most {
             return Act::Go(End::TurnedAway);
         }
         self.again = Some(match self.stage {

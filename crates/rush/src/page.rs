@@ -13,7 +13,7 @@ const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 28.0;
 /// A wider chart would show points that no screen has.
 const MOST_POINTS: usize = 800;
-const COLOURS: [&str; 5] = ["#8a8f98", "#2563eb", "#d97706", "#059669", "#dc2626"];
+const COLOURS: [&str; 6] = ["#8a8f98", "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed"];
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:920px;margin:2rem auto;\
     padding:0 1rem;color:#1f2328;background:#fff}h1{font-size:1.5rem}h2{font-size:1.1rem;\
     margin-top:2rem}table{border-collapse:collapse;width:100%}td,th{padding:.2rem .6rem;\
@@ -142,12 +142,13 @@ fn open(height: f64) -> String {
 /// One of the things that a second has so many of.
 type Count = fn(&Second) -> u64;
 
-const COUNTS: [(&str, Count); 5] = [
+const COUNTS: [(&str, Count); 6] = [
     ("arrived", |second| second.arrived),
     ("held", |second| second.held),
     ("paid", |second| second.paid),
     ("ticketed", |second| second.ticketed),
     ("refused", |second| second.refused),
+    ("put off", |second| second.put_off),
 ];
 
 /// What each second brought, as lines over time. Long sales are drawn in steps of several seconds.

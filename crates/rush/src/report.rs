@@ -10,6 +10,7 @@ use crate::{
     machine::Flush,
     meter::{Usage, Wal},
     model::End,
+    overload::Overload,
     tally::{Latency, Second, Step},
 };
 
@@ -64,6 +65,9 @@ pub struct Report {
     pub others_cpu_ms: f64,
     /// What PostgreSQL logged, in the distributed shape.
     pub wal: Option<Wal>,
+    /// What the surge did, if there was one.
+    #[serde(default)]
+    pub overload: Option<Overload>,
     /// The sale, second by second.
     pub seconds: Vec<Second>,
     /// What must not be, as buyers saw it; empty is good.

@@ -64,7 +64,7 @@ pub enum Preset {
     Sale,
     /// 20,000 places, 30,000 buyers, a queue.
     OnSale,
-    /// 20,000 places, no queue, far more requests than can be answered.
+    /// No queue; up to what the machine can do, five times as many, half as many.
     Overload,
     /// 50,000 places, a million buyers within a minute, no queue.
     Million,
@@ -133,11 +133,13 @@ impl Preset {
             },
             Self::Overload => Scenario {
                 name: "overload".to_owned(),
-                buyers: 200_000,
-                places: 20_000,
-                curve: Curve::Constant,
-                window: seconds(20),
-                behaviour: Behaviour { tries: 2, ..straight },
+                buyers: 50_000,
+                places: 120_000,
+                curve: Curve::Surge,
+                window: seconds(60),
+                hold_ttl: seconds(60),
+                in_flight: 4_096,
+                behaviour: Behaviour { ways: [0, 1, 1], put_offs: 0, ..straight },
                 ..sale
             },
             Self::Million => Scenario {
@@ -186,6 +188,7 @@ fn small_sale() -> Scenario {
             come_back: 0.3,
             come_back_mean: seconds(3),
             visits: 2,
+            put_offs: 40,
         },
         admissions_per_minute: 6_000,
         admission_ttl: seconds(30),

@@ -28,6 +28,8 @@ pub enum Step {
     Hold,
     /// Asking for places, and being refused.
     Refusal,
+    /// Being told to come again later.
+    PutOff,
     /// Paying at the provider.
     Pay,
     /// From the intended payment to the news that the booking is confirmed.
@@ -42,13 +44,14 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order of a journey.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Join,
         Self::Turn,
         Self::Place,
         Self::Look,
         Self::Hold,
         Self::Refusal,
+        Self::PutOff,
         Self::Pay,
         Self::Confirmation,
         Self::Browse,
@@ -66,6 +69,7 @@ impl Step {
             Self::Look => "look",
             Self::Hold => "hold",
             Self::Refusal => "refusal",
+            Self::PutOff => "put off",
             Self::Pay => "pay",
             Self::Confirmation => "confirmation",
             Self::Browse => "browse",
@@ -77,6 +81,7 @@ impl Step {
 
 /// What one second of the sale brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Second {
     /// Buyers whose time had come.
     pub arrived: u64,
@@ -88,6 +93,10 @@ pub struct Second {
     pub ticketed: u64,
     /// Requests for places that were refused.
     pub refused: u64,
+    /// Requests whose buyers were told to come again later.
+    pub put_off: u64,
+    /// Places held and tickets given, later than they should be.
+    pub late: u64,
 }
 
 /// Latencies of one step, in milliseconds.
@@ -198,6 +207,8 @@ impl Counts {
             sum.paid += second.paid;
             sum.ticketed += second.ticketed;
             sum.refused += second.refused;
+            sum.put_off += second.put_off;
+            sum.late += second.late;
             sum
         })
     }

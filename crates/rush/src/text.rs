@@ -8,6 +8,9 @@ impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.head(f)?;
         self.sale(f)?;
+        if let Some(overload) = &self.overload {
+            writeln!(f, "\n{overload}")?;
+        }
         self.latency_table(f)?;
         counts(f, "refusals", &self.refusals)?;
         counts(f, "without an answer", &self.lost)?;

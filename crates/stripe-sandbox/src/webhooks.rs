@@ -25,7 +25,7 @@ use crate::{
 /// The most pieces of work taken at once.
 const BATCH: i64 = 256;
 /// The most webhooks under way at once.
-const PARALLEL: usize = 64;
+const PARALLEL: usize = 256;
 /// How long the endpoint may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait before the second try; doubled for each further one.

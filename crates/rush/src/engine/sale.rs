@@ -14,6 +14,7 @@ use crate::{
     journal::{Told, body_hash},
     model::{Heard, Way, Wish},
     news::{News, Topic},
+    overload::{LATE_CONFIRMATION, LATE_HOLD},
     stage::FLOOR,
     tally::Step,
 };
@@ -237,8 +238,12 @@ impl Life<'_> {
             return Ok(Heard::SeatTaken);
         }
         self.took(Step::Hold);
+        let late = u64::from(world.now().saturating_sub(self.intended) > LATE_HOLD);
         world.board.take(booking.places.iter().filter_map(|place| place.seat.as_deref()));
-        world.tally.second(world.now(), |second| second.held += 1);
+        world.tally.second(world.now(), |second| {
+            second.held += 1;
+            second.late += late;
+        });
         let places = booking.places.len() as u64;
         world.tally.count(|counts| counts.held_places += places);
         let free = booking.client_secret.is_none();
@@ -272,8 +277,12 @@ impl Life<'_> {
     fn ticketed(&mut self) {
         let world = self.world;
         let Some(mut booking) = self.booking.take() else { return };
-        world.tally.took(Step::Confirmation, world.now().saturating_sub(self.since));
-        world.tally.second(world.now(), |second| second.ticketed += 1);
+        let took = world.now().saturating_sub(self.since);
+        world.tally.took(Step::Confirmation, took);
+        world.tally.second(world.now(), |second| {
+            second.ticketed += 1;
+            second.late += u64::from(took > LATE_CONFIRMATION);
+        });
         let places = booking.places.len() as u64;
         world.tally.count(|counts| counts.ticketed_places += places);
         for place in &booking.places {

@@ -65,12 +65,29 @@ fn what_was_lost_on_the_way_is_the_same_wish_again_and_has_an_end() {
     let mut buyer = Buyer::new(1, 3);
     let free = Heard::Free { seats: 9, admissions: 9 };
     let wished = acts(&mut buyer, &how, &[Heard::Arrived, free, Heard::TimeUp])[2];
-    for _ in 0..PUT_OFFS {
+    for _ in 0..how.put_offs {
         let paused = buyer.step(T, Heard::Lost, &how);
         assert!(matches!(paused, Act::Pause { until } if until >= T + LOST_PAUSE));
         assert_eq!(buyer.step(T, Heard::TimeUp, &how), wished);
     }
     assert_eq!(buyer.step(T, Heard::Lost, &how), Act::Go(End::TurnedAway));
+}
+
+#[test]
+fn who_has_no_patience_leaves_when_put_off_but_never_what_is_held() {
+    let how = how(|how| (how.queue, how.put_offs) = (false, 0));
+    let after = Duration::from_secs(1);
+    let mut buyer = Buyer::new(1, 3);
+    let put_off = Heard::PutOff { after };
+    let all = acts(&mut buyer, &how, &[Heard::Arrived, put_off]);
+    assert_eq!(all[1], Act::Go(End::TurnedAway));
+
+    let mut buyer = Buyer::new(1, 3);
+    let free = Heard::Free { seats: 9, admissions: 9 };
+    let held = Heard::Held { free: false };
+    let heard = [Heard::Arrived, free, Heard::TimeUp, held, Heard::TimeUp, put_off];
+    let all = acts(&mut buyer, &how, &heard);
+    assert!(matches!(all[5], Act::Pause { until } if until >= T + after), "{all:?}");
 }
 
 #[test]
