@@ -3,6 +3,7 @@
 //! last is answered. All callers share one thread, so that the load costs little of the two cores.
 
 mod asking;
+mod bare;
 pub(crate) mod bookings;
 mod buyer;
 mod connection;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use clap::Args;
 
 use super::{
+    bare::Books,
     buyer::{CONFIRMED, HELD, LOOKED, PAID, STEPS, WHOLE, Wishes, crowd},
     platform::{Choice, Hall, StandArgs},
     stand::{Stand, on_this_thread},
@@ -32,6 +33,9 @@ pub(crate) struct BookingsArgs {
     /// Also without coalescing, on a second platform, in turns
     #[arg(long)]
     uncoalesced: bool,
+    /// Also the bare database: the same rows once more, in the same batches; distributed shape only
+    #[arg(long)]
+    bare: bool,
 }
 
 /// A transaction a request, on every connection of a service to its database.
@@ -95,6 +99,10 @@ async fn course(
     let wishes = Wishes::new(sale, (choice, args.hall), args.places);
     let buyers = crowd(stand, callers, (wishes, &tally))?.into_iter();
     let crowd = buyers.map(|buyer| async move || buyer.buy().await).collect();
+    let books = match stand.house.database().filter(|_| args.bare) {
+        Some(server) => Some(Books::read(&server).await?),
+        None => None,
+    };
     let taken = stand.run(&tally, crowd).await?;
     let pace = |step| tally.pace(step).ok_or("no such step");
     let (held, paid, confirmed, whole) = (pace(HELD)?, pace(PAID)?, pace(CONFIRMED)?, pace(WHOLE)?);
@@ -107,5 +115,10 @@ async fn course(
         tally.all(LOOKED) as f64 / tally.all(CONFIRMED).max(1) as f64,
         tally.refusals()
     );
-    Ok((row, taken.text(confirmed.count)))
+    let mut note = taken.text(confirmed.count);
+    if let Some(books) = books {
+        let bare = books.replay(tally.all(CONFIRMED)).await?;
+        note += &format!("\n{}", bare.text(confirmed.per_second));
+    }
+    Ok((row, note))
 }
