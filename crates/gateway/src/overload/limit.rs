@@ -1,9 +1,10 @@
 //! How many requests of one class may be under way: adapted so that answers take as long as they
 //! should, and no longer. Pure: time is an argument, from any start.
 //!
-//! By Little's law, requests under way are answers a second times the time of an answer. A limit on
-//! the first therefore bounds the last, whatever the machine can do: when answers take longer than
-//! the target, the limit shrinks in proportion; when they don't and it is used up, it grows.
+//! By Little's law, requests under way are answers a second times the time of an answer. A limit
+//! on the first therefore bounds the last, whatever the machine can do: when answers take longer
+//! than the target, the limit shrinks in proportion; when they don't, it grows. So in quiet times
+//! there is room for a crowd that comes all at once.
 
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ pub(super) struct Limit {
 struct Window {
     began: Duration,
     answers: u32,
+    /// How many of them are failures.
+    failed: u32,
     /// Of all answers together, in seconds.
     time: f64,
     /// The most that were under way at once.
@@ -68,7 +71,7 @@ const WINDOW: Duration = Duration::from_millis(100);
 const LONG_WINDOW: Duration = Duration::from_secs(1);
 const ENOUGH_ANSWERS: u32 = 10;
 /// The most that a limit shrinks and grows at once.
-const STEEPEST: (f64, f64) = (0.7, 1.3);
+const STEEPEST: (f64, f64) = (0.5, 1.3);
 /// Where an answer takes longer than the target by nature (a provider far away), so many times that
 /// is the target.
 const OVER_FLOOR: f64 = 2.0;
@@ -89,11 +92,11 @@ const FRESH: Duration = Duration::from_secs(2);
 const SPREAD: f64 = 0.618_033_988_749_895;
 
 impl Limit {
-    /// A limit that begins in the middle: as many times the least as the most is many times it.
+    /// A limit that lets in as many as it ever may, until answers take too long.
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             bounds,
-            limit: (f64::from(bounds.least) * f64::from(bounds.most)).sqrt(),
+            limit: f64::from(bounds.most),
             in_flight: 0,
             floor: None,
             excess: 0.0,
@@ -134,6 +137,7 @@ impl Limit {
             Outcome::Failed => Some(slowest),
             Outcome::Nothing => None,
         };
+        self.window.failed += u32::from(outcome == Outcome::Failed);
         if let Some(time) = counted {
             self.window.answers += 1;
             self.window.time += time;
@@ -149,12 +153,17 @@ impl Limit {
 
     /// How many may be under way.
     pub(super) fn room(&self, now: Duration) -> u32 {
+        (self.limit * self.share(now)).max(1.0) as u32
+    }
+
+    /// Which share of the limit is let in, as what was taken in before is behind.
+    fn share(&self, now: Duration) -> f64 {
         let (behind, noted) = self.behind;
-        let fresh = now.saturating_sub(noted) < FRESH;
+        if now.saturating_sub(noted) >= FRESH {
+            return 1.0;
+        }
         let left = BEHIND.1.saturating_sub(behind).as_secs_f64();
-        let share = (left / (BEHIND.1 - BEHIND.0).as_secs_f64()).clamp(LEAST_SHARE, 1.0);
-        let room = if fresh { self.limit * share } else { self.limit };
-        room.max(1.0) as u32
+        (left / (BEHIND.1 - BEHIND.0).as_secs_f64()).clamp(LEAST_SHARE, 1.0)
     }
 
     /// What an answer may take, in seconds.
@@ -178,24 +187,29 @@ impl Limit {
         if seen.answers > 0 {
             let mean = seen.time / f64::from(seen.answers);
             self.window.before = mean;
-            self.adapt(mean, seen.crowd);
+            self.adapt(now, mean, &seen);
         }
     }
 
-    /// Adapts the limit to answers that took `mean` seconds while at most `crowd` were under way.
-    fn adapt(&mut self, mean: f64, crowd: u32) {
+    /// Adapts the limit to answers that took `mean` seconds.
+    fn adapt(&mut self, now: Duration, mean: f64, seen: &Window) {
         let (least, most) = (f64::from(self.bounds.least), f64::from(self.bounds.most));
-        let known = self.floor.unwrap_or_else(|| mean.min(self.bounds.target.as_secs_f64()));
+        let usual = self.bounds.target.as_secs_f64() / OVER_FLOOR;
+        let known = self.floor.unwrap_or_else(|| mean.min(usual));
         // With so few under way, what takes long does so by nature.
-        let creeps = mean > known && self.limit <= least * FEW;
+        let creeps = mean > known && seen.failed == 0 && self.limit <= least * FEW;
         let floor = if creeps { known + FLOOR_STEP * (mean - known) } else { known.min(mean) };
         self.floor = Some(floor);
         let wanted = self.target() / mean.max(f64::EPSILON);
-        let crowd = f64::from(crowd);
-        // Few requests that take long are no load, and a limit that nobody reaches is high enough.
-        let used = if wanted < 1.0 { crowd * 2.0 >= self.limit } else { crowd + 1.0 > self.limit };
-        if used {
-            let (shrink, grow) = STEEPEST;
+        let (shrink, grow) = STEEPEST;
+        // Few requests that take long are no load; quick answers to the few that are let in while
+        // others are behind say nothing of more.
+        let says = if wanted < 1.0 {
+            f64::from(seen.crowd) * 2.0 >= self.limit
+        } else {
+            self.share(now) >= 1.0
+        };
+        if says {
             self.limit = (self.limit * wanted.clamp(shrink, grow)).clamp(least, most);
         }
     }

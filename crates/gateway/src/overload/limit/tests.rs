@@ -7,7 +7,7 @@ use super::*;
 const BOUNDS: Bounds = Bounds {
     target: Duration::from_millis(200),
     least: 16,
-    most: 1_024,
+    most: 512,
     longest_pause: Duration::from_secs(30),
 };
 /// When nothing that is known of being behind is good any more.
@@ -97,11 +97,24 @@ fn what_can_be_done_is_let_in() {
 }
 
 #[test]
+fn a_crowd_that_comes_at_once_in_quiet_times_is_let_in() {
+    let mut world = World::new(BOUNDS);
+    let machine = machine(1_000, 10);
+    world.play(&machine, 5_000, seconds(5));
+    assert!(world.limit.room(NEVER) < 300, "it was learned what can be done");
+    world.play(&machine, 100, seconds(5));
+    let now = world.now;
+    for _ in 0..BOUNDS.most - 10 {
+        world.limit.enter(now).unwrap();
+    }
+}
+
+#[test]
 fn five_times_as_much_keeps_the_machine_busy_and_answers_quick() {
     for capacity in [300, 1_000, 4_000] {
         let mut world = World::new(BOUNDS);
         let machine = machine(capacity, 10);
-        world.play(&machine, capacity * 5, seconds(3));
+        world.play(&machine, capacity * 5, seconds(5));
         let seen = world.play(&machine, capacity * 5, seconds(10));
         assert!(seen.answered >= capacity * 99 / 10, "{capacity}: {}", seen.answered);
         assert!(seen.longest < BOUNDS.target * 2, "{capacity}: {:?}", seen.longest);
@@ -153,9 +166,9 @@ fn what_takes_long_by_nature_is_no_load() {
 
 #[test]
 fn failures_are_a_load_and_refusals_say_nothing() {
-    let failing = Machine { outcome: Outcome::Failed, ..machine(10_000, 20) };
+    let failing = Machine { outcome: Outcome::Failed, ..machine(10_000, 60) };
     let mut world = World::new(BOUNDS);
-    world.play(&failing, 10_000, seconds(5));
+    world.play(&failing, 10_000, seconds(8));
     assert_eq!(world.limit.room(NEVER), BOUNDS.least);
     let mut world = World::new(BOUNDS);
     let at_first = world.limit.room(NEVER);
