@@ -114,7 +114,7 @@ fn five_times_as_much_keeps_the_machine_busy_and_answers_quick() {
     for capacity in [300, 1_000, 4_000] {
         let mut world = World::new(BOUNDS);
         let machine = machine(capacity, 10);
-        world.play(&machine, capacity * 5, seconds(5));
+        world.play(&machine, capacity * 5, seconds(8));
         let seen = world.play(&machine, capacity * 5, seconds(10));
         assert!(seen.answered >= capacity * 99 / 10, "{capacity}: {}", seen.answered);
         assert!(seen.longest < BOUNDS.target * 2, "{capacity}: {:?}", seen.longest);
