@@ -26,6 +26,14 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     path_folders().into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
 }
 
+/// Where valgrind is, if need be after installing it.
+///
+/// # Errors
+/// If it is not here and can't be installed.
+pub fn valgrind() -> Result<PathBuf, Failure> {
+    find_or_install("valgrind", &["valgrind"], || find("valgrind"))
+}
+
 /// What `find` finds, if need be after installing the first of `packages` that can be had.
 pub(crate) fn find_or_install<T>(
     what: &str,

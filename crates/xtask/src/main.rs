@@ -1,10 +1,12 @@
-//! The project's own tasks: `cargo xtask test | tidy | ci | bench | infra | up | down`. Of our
-//! crates this depends on `infra` alone, so that it builds in seconds and can judge all of them.
+//! The project's own tasks: `cargo xtask test | tidy | ci | bench | instructions | infra | up |
+//! down`. Of our crates this depends on `infra` alone, so that it builds in seconds and can judge
+//! all of them.
 #![expect(clippy::print_stdout, reason = "a command line tool says what it does on stdout")]
 #![expect(clippy::print_stderr, reason = "a command line tool says why it failed on stderr")]
 
 mod ci;
 mod home;
+mod instructions;
 mod processes;
 mod servers;
 mod step;
@@ -19,8 +21,9 @@ const USAGE: &str = "\
 usage: cargo xtask <task>
   test [cargo test arguments]  every suite, on embedded parts and on private servers
   tidy                         the project's own checks: imports, limits, names, homes
-  ci                           all that has to pass: format, clippy, tidy, test
-  bench [arguments]            the benches of bench/, in release
+  ci                           all that has to pass: format, clippy, tidy, test, instructions
+  bench [arguments]            the benches of bench/, in release; `bench micro` the criterion ones
+  instructions [--record]      counts instructions of the hot parts; fails where they grew
   infra up | down | status     PostgreSQL with a replica, Redis and Kafka on this machine
   up [--debug] [--replicas N]  one process per service on top of them
   down                         ends those processes";
@@ -44,6 +47,7 @@ fn run(task: &str, rest: &[String]) -> Result<(), Failure> {
         "tidy" => tidy::run(),
         "ci" => ci::run(),
         "bench" => ci::bench(rest),
+        "instructions" => instructions::run(rest),
         "infra" => servers::run(rest),
         "up" => processes::up(rest),
         "down" => processes::down(),
