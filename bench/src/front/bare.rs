@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
 
 use futures_util::future::try_join_all;
 use platform::Tasks;
-use rush::Wal;
+use rush::{Meter, Part, Wal};
 use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls, Statement};
 
@@ -42,6 +42,7 @@ pub(crate) struct Bare {
     rows: f64,
     batch: u64,
     wal: Wal,
+    cpu_ms: f64,
     bookings: u64,
 }
 
@@ -53,6 +54,8 @@ const RARE: f64 = 0.002;
 const EVENT_BYTES: usize = 800;
 /// Nobody writes a row in more steps than this.
 const MOST_STEPS: u32 = 12;
+const BY_KEY: &str =
+    "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
 const OUTBOX: &str = "boxoffice_outbox";
 
 impl Books {
@@ -76,8 +79,9 @@ impl Books {
         Ok(Self { server: server.to_owned(), tables, wal: Wal::read(server).await? })
     }
 
-    /// Writes what was written since, and was written for so many bookings, once more.
-    pub(crate) async fn replay(self, bookings: u64) -> Result<Bare, Failure> {
+    /// Writes what was written since, and was written for so many bookings, once more. `parts` are
+    /// those whose processor time that is.
+    pub(crate) async fn replay(self, bookings: u64, parts: Vec<Part>) -> Result<Bare, Failure> {
         let now = Self::read(&self.server).await?;
         let bookings = bookings.max(1);
         let each = |count: i64| count as f64 / bookings as f64;
@@ -111,11 +115,14 @@ impl Books {
             }
         }
         let before = Wal::read(&self.server).await?;
+        let mut meter = Meter::start(parts)?;
         let began = Instant::now();
         try_join_all(lanes.iter_mut().map(Lane::run)).await?;
         let took = began.elapsed().as_secs_f64();
+        meter.look();
+        let cpu_ms = meter.cpu_ms();
         let wal = Wal::read(&self.server).await?.since(before);
-        Ok(Bare { per_second: bookings as f64 / took, rows, batch, wal, bookings })
+        Ok(Bare { per_second: bookings as f64 / took, rows, batch, wal, cpu_ms, bookings })
     }
 }
 
@@ -125,12 +132,14 @@ impl Bare {
         let each = |count: u64| count as f64 / self.bookings as f64;
         format!(
             "bare database: **{:.0}** bookings a second ({:.1} rows each, {} bookings a \
-             transaction; {:.2} flushes and {:.1} KB of log each); the platform does {:.3} of it",
+             transaction; {:.2} flushes, {:.1} KB of log and {:.3} CPU-ms each); the platform does \
+             {:.2} of it",
             self.per_second,
             self.rows,
             self.batch,
             each(self.wal.syncs),
             each(self.wal.bytes) / 1_024.0,
+            self.cpu_ms / self.bookings as f64,
             platform / self.per_second
         )
     }
@@ -198,6 +207,8 @@ impl Lane {
         tables: &[Table],
         (number, batch, bookings): (usize, u64, u64),
     ) -> Result<Self, Failure> {
+        // Plans are made while the tables are empty; each row is to be found by its key ever after.
+        client.batch_execute(BY_KEY).await?;
         let count = steps(tables);
         let mut all = Vec::new();
         for step in 0..count {
@@ -312,4 +323,22 @@ async fn connect(server: &str, database: &str, tasks: &Tasks) -> Result<Client, 
         let _ended = connection.await;
     });
     Ok(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_as_many_steps_as_a_row_has_versions() {
+        let table = |inserted, updated| Table {
+            name: "bookings".to_owned(),
+            inserted,
+            updated,
+            is_outbox: false,
+        };
+        assert_eq!(steps(&[table(1.0, 0.0)]), 1);
+        assert_eq!(steps(&[table(6.1, 0.0), table(1.0, 4.98)]), 6);
+        assert_eq!(steps(&[table(1.0, 100.0)]), MOST_STEPS);
+    }
 }

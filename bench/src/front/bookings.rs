@@ -117,7 +117,7 @@ async fn course(
     );
     let mut note = taken.text(confirmed.count);
     if let Some(books) = books {
-        let bare = books.replay(tally.all(CONFIRMED)).await?;
+        let bare = books.replay(tally.all(CONFIRMED), stand.parts()).await?;
         note += &format!("\n{}", bare.text(confirmed.per_second));
     }
     Ok((row, note))

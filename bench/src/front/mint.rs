@@ -73,3 +73,22 @@ pub(crate) fn key(hex: &str) -> Result<Secret<Vec<u8>>, Failure> {
     let bytes = pairs.map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?));
     bytes.collect::<Result<_, Failure>>().map(Secret::new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_read_from_its_digits() {
+        assert_eq!(key("00ff1a").unwrap().expose(), &[0, 255, 26]);
+        assert!(key("0x").is_err());
+    }
+
+    #[test]
+    fn the_database_is_a_file_or_one_of_a_server() {
+        let state = std::path::Path::new("/state");
+        assert_eq!(database(None, state), "sqlite:/state/booking_system_auth.sqlite");
+        let server = database(Some("postgres://at:1"), state);
+        assert_eq!(server, "postgres://at:1/booking_system_auth");
+    }
+}

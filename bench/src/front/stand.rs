@@ -98,7 +98,8 @@ impl Stand {
         Ok(taken)
     }
 
-    fn parts(&self) -> Vec<Part> {
+    /// What takes processor time.
+    pub(crate) fn parts(&self) -> Vec<Part> {
         let mut parts = self.house.parts();
         parts.extend_from_slice(&self.beside);
         parts

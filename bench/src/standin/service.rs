@@ -272,3 +272,33 @@ fn held(places: Places<'_>) -> Vec<pb::Place> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::pb::event::v1::{Row, Section};
+
+    use super::*;
+
+    #[test]
+    fn a_plan_has_its_seats_by_name_and_its_counters_by_section() {
+        let row = Row { name: "R1".to_owned(), first_number: 3, seats: 2, ..Row::default() };
+        let block = Section {
+            key: "block1".to_owned(),
+            kind: SectionKind::Seated.into(),
+            rows: vec![row],
+            ..Section::default()
+        };
+        let floor = Section {
+            key: "floor".to_owned(),
+            kind: SectionKind::Admission.into(),
+            capacity: 7,
+            ..Section::default()
+        };
+        let (seats, sections) = places(&SeatingPlan { sections: vec![block, floor] });
+        assert_eq!(seats, ["block1/R1/3", "block1/R1/4"]);
+        assert_eq!(sections, [("floor".to_owned(), 7)]);
+        let held = held(Places::Seats(&seats));
+        assert_eq!((held[1].section.as_str(), held[1].seat.as_str()), ("block1", "block1/R1/4"));
+        assert_eq!(super::held(Places::Admissions("floor", 3)).len(), 3);
+    }
+}
