@@ -70,11 +70,8 @@ struct Window {
 const WINDOW: Duration = Duration::from_millis(100);
 const LONG_WINDOW: Duration = Duration::from_secs(1);
 const ENOUGH_ANSWERS: u32 = 10;
-/// The most that a limit shrinks at once, and grows: in quiet times, and while somebody is refused,
-/// where what is let in now shows only seconds later in what is behind.
-const SHRINK: f64 = 0.7;
-const GROW: f64 = 1.3;
-const GROW_IN_OVERLOAD: f64 = 1.1;
+/// The most that a limit shrinks and grows at once.
+const STEEPEST: (f64, f64) = (0.7, 1.3);
 /// Where an answer takes longer than the target by nature (a provider far away), so many times that
 /// is the target.
 const OVER_FLOOR: f64 = 2.0;
@@ -204,7 +201,7 @@ impl Limit {
         let floor = if creeps { known + FLOOR_STEP * (mean - known) } else { known.min(mean) };
         self.floor = Some(floor);
         let wanted = self.target() / mean.max(f64::EPSILON);
-        let grow = if seen.refused > 0 { GROW_IN_OVERLOAD } else { GROW };
+        let (shrink, grow) = STEEPEST;
         // Few requests that take long are no load; quick answers to the few that are let in while
         // others are behind say nothing of more.
         let says = if wanted < 1.0 {
@@ -213,7 +210,7 @@ impl Limit {
             self.share(now) >= 1.0
         };
         if says {
-            self.limit = (self.limit * wanted.clamp(SHRINK, grow)).clamp(least, most);
+            self.limit = (self.limit * wanted.clamp(shrink, grow)).clamp(least, most);
         }
     }
 
