@@ -255,8 +255,9 @@ impl Table {
             let share = format!("nth % {steps} = {step}");
             let share = if self.inserted > 1.5 { share } else { format!("0 = {step}") };
             let (into, from) = if self.is_outbox {
-                let into = "(id, topic, key, kind, source, at, correlation_id, content)";
-                let from = "id, topic, key, kind, source, at, correlation_id, content";
+                let into = "(seq, id, topic, key, kind, source, at, correlation_id, content)
+                            overriding system value";
+                let from = "nth, id, topic, key, kind, source, at, correlation_id, content";
                 (into.to_owned(), from.to_owned())
             } else {
                 let list = columns.join(", ");
@@ -270,7 +271,7 @@ impl Table {
         if self.is_outbox {
             found.push(format!(
                 "delete from bare.{name} o using bare.src_{name} s
-                 where o.id = s.id and s.booking >= $1 and s.booking < $2"
+                 where o.seq = s.nth and s.booking >= $1 and s.booking < $2"
             ));
         } else if self.updated >= RARE && self.updated.round() as u32 >= step.max(1) {
             found.push(self.update(client, columns.last().map_or("", String::as_str)).await?);
