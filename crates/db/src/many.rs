@@ -1,6 +1,8 @@
 //! One statement for many rows: arrays on PostgreSQL, row by row on SQLite, where a statement costs
 //! a few microseconds.
 
+use std::mem;
+
 use crate::{Engine, Error, Row, Sql, Tx, Value};
 
 impl Tx {
@@ -14,7 +16,8 @@ impl Tx {
     /// full. Documents come as text (`doc::jsonb`).
     ///
     /// # Errors
-    /// Why the database refused; [`Error::Statement`] if the rows are of unequal length.
+    /// Why the database refused; [`Error::Statement`] if the rows differ in length, or a column's
+    /// values in type.
     pub async fn execute_all(&mut self, sql: Sql, rows: Vec<Vec<Value>>) -> Result<u64, Error> {
         if rows.is_empty() {
             return Ok(0);
@@ -49,11 +52,16 @@ fn arrays(rows: Vec<Vec<Value>>) -> Result<Vec<Value>, Error> {
     let count = rows.len();
     let width = rows.first().map_or(0, Vec::len);
     let mut columns: Vec<Vec<Value>> = (0..width).map(|_| Vec::with_capacity(count)).collect();
+    let mut types = vec![None; width];
     for row in rows {
         if row.len() != width {
             return Err(Error::Statement("rows of unequal length".to_owned()));
         }
-        for (column, value) in columns.iter_mut().zip(row) {
+        for ((column, known), value) in columns.iter_mut().zip(&mut types).zip(row) {
+            let own = mem::discriminant(&value);
+            if value != Value::Null && *known.get_or_insert(own) != own {
+                return Err(Error::Statement("a column with values of two types".to_owned()));
+            }
             column.push(value);
         }
     }

@@ -198,8 +198,10 @@ impl ToSql for Bound<'_> {
             Value::Texts(list) => text(list.as_slice().into()),
             Value::Uuids(list) => hex_list(list).into(),
             Value::Times(list) => text(list.iter().map(|at| at.micros()).collect()),
-            // Made for PostgreSQL only.
-            Value::Column(_) => Null.into(),
+            Value::Column(_) => {
+                let why = "a column with nulls is for postgres only";
+                return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
+            }
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Every type there and back, nulls and arrays, on both engines.
 
-use db::{Error, Migration, Migrations, Sql, Value};
+use db::{Engine, Error, Migration, Migrations, Sql, Value};
 use kernel::{BookingId, Timestamp};
 use serde_json::json;
 use testkit::SeededIds;
@@ -185,6 +185,14 @@ async fn a_statement_for_many_rows_runs_once_for_each_of_them() {
             assert_eq!(row.get::<serde_json::Value>(1).expect("json"), json!([index]), "{engine}");
             let at: Option<Timestamp> = row.get(2).expect("time");
             assert_eq!(at, (index == 2).then_some(Timestamp::EPOCH), "{engine}");
+        }
+        if test.db.engine() == Engine::Postgres {
+            let mixed = test.db.write::<u64, Error, _>(move |tx| {
+                let rows = vec![vec![Value::Null], vec![1.into()], vec!["one".into()]];
+                Box::pin(async move { tx.execute_all(DELETE, rows).await })
+            });
+            let refused = mixed.await;
+            assert!(matches!(refused, Err(Error::Statement(_))), "{refused:?}");
         }
         let uneven = test.db.write::<u64, Error, _>(move |tx| {
             let rows = vec![vec![Value::Uuid(uuid::Uuid::nil())], Vec::new()];
