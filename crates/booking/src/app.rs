@@ -17,8 +17,8 @@ use crate::{
     desk::{Decided, Desk, Question, Write, Wrote},
     domain::Booking,
     flights::Flights,
+    lag::Lag,
     metrics::Counts,
-    pace::Pace,
 };
 
 /// The handles of this service.
@@ -39,7 +39,7 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     pub(crate) counts: Counts,
     pub(crate) flights: Flights,
-    pub(crate) pace: Pace,
+    pub(crate) lag: Lag,
 }
 
 /// What became of a change by the holder of the lease.

@@ -76,7 +76,7 @@ where
         if let Some(trouble) = driven.trouble {
             tracing::warn!(booking = %id, event = %delivery.kind, %trouble, "booking set back");
         }
-        app.pace.note(delivery.at, app.clock.now());
+        app.lag.note(delivery.at, app.clock.now());
     }
     Ok(())
 }

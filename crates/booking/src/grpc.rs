@@ -41,7 +41,7 @@ impl BookingService for Api {
             Ok(shapes::booking_for(&context.caller, &booking))
         };
         let mut opened = answer(self.app.tasks.finish(work).await)?;
-        wire::tell_behind(&mut opened, self.app.pace.behind(self.app.clock.now()));
+        wire::tell_behind(&mut opened, self.app.lag.behind(self.app.clock.now()));
         Ok(opened)
     }
 

@@ -8,9 +8,9 @@ use std::{
 
 use kernel::Timestamp;
 
-/// The mean of late payments, from their events to the ends of their bookings.
+/// What payments took lately on average, from their events to the ends of their bookings.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(Mutex<Seen>);
+pub(crate) struct Lag(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -25,7 +25,7 @@ const MOST: Duration = Duration::from_secs(4);
 /// What is older says nothing any more.
 const FRESH: Duration = Duration::from_secs(3);
 
-impl Pace {
+impl Lag {
     /// What a payment `at` led to is done `now`.
     pub(crate) fn note(&self, at: Timestamp, now: Timestamp) {
         let took = micros(now.since(at).min(MOST));
@@ -57,16 +57,16 @@ mod tests {
 
     #[test]
     fn the_mean_of_late_payments_is_told_while_it_is_fresh() {
-        let pace = Pace::default();
+        let lag = Lag::default();
         let noon = Timestamp::from_seconds(1_782_820_800);
-        assert_eq!(pace.behind(noon), Duration::ZERO);
+        assert_eq!(lag.behind(noon), Duration::ZERO);
         let late = |ms| noon.minus(Duration::from_millis(ms));
-        pace.note(late(100), noon);
-        assert_eq!(pace.behind(noon), Duration::from_millis(100));
-        pace.note(late(900), noon);
-        assert_eq!(pace.behind(noon), Duration::from_millis(200));
-        pace.note(late(3_600_000), noon);
-        assert!(pace.behind(noon) < Duration::from_secs(1), "{:?}", pace.behind(noon));
-        assert_eq!(pace.behind(noon.plus(FRESH * 2)), Duration::ZERO);
+        lag.note(late(100), noon);
+        assert_eq!(lag.behind(noon), Duration::from_millis(100));
+        lag.note(late(900), noon);
+        assert_eq!(lag.behind(noon), Duration::from_millis(200));
+        lag.note(late(3_600_000), noon);
+        assert!(lag.behind(noon) < Duration::from_secs(1), "{:?}", lag.behind(noon));
+        assert_eq!(lag.behind(noon.plus(FRESH * 2)), Duration::ZERO);
     }
 }

@@ -10,9 +10,9 @@ mod error;
 mod flights;
 mod grpc;
 mod http;
+mod lag;
 mod metrics;
 mod ops;
-mod pace;
 mod saga;
 mod shapes;
 mod store;
@@ -35,7 +35,7 @@ use wire::{Wire, pb::booking::v1::booking_service_server::BookingServiceServer};
 
 use error::Error;
 
-use crate::{app::App, desk::Desk, flights::Flights, metrics::Counts, pace::Pace};
+use crate::{app::App, desk::Desk, flights::Flights, lag::Lag, metrics::Counts};
 
 /// The service's name.
 pub const NAME: &str = "booking";
@@ -232,7 +232,7 @@ impl App {
             metrics: metrics.clone(),
             counts: Counts::new(metrics),
             flights: Flights::default(),
-            pace: Pace::default(),
+            lag: Lag::default(),
         }
     }
 }
