@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use db::{Coalescer, Db};
-use kernel::{BookingId, Caller, Clock, Ids, MessageId, Timestamp};
+use kernel::{AccountId, BookingId, Caller, Clock, Ids, MessageId, Timestamp};
 use platform::{
     Metrics, Tasks,
     tokens::{Seal, Verifier},
@@ -19,6 +19,7 @@ use crate::{
     flights::Flights,
     lag::Lag,
     metrics::Counts,
+    refusals::Refusals,
 };
 
 /// The handles of this service.
@@ -40,6 +41,7 @@ pub(crate) struct App {
     pub(crate) counts: Counts,
     pub(crate) flights: Flights,
     pub(crate) lag: Lag,
+    pub(crate) refusals: Refusals,
 }
 
 /// What became of a change by the holder of the lease.
@@ -87,6 +89,21 @@ impl App {
             Wrote::Done | Wrote::Decided(_) => self.tell(&prepared.change),
         }
         Ok(None)
+    }
+
+    /// The booking that `account` opened with `key`, if there is one; writes nothing.
+    ///
+    /// # Errors
+    /// Why it could not be looked for.
+    pub(crate) async fn find(
+        &self,
+        account: AccountId,
+        key: String,
+    ) -> Result<Option<Booking>, Error> {
+        Ok(match self.writes.call(Write::Find(account, key)).await? {
+            Wrote::Instead(found) => Some(*found),
+            Wrote::Done | Wrote::Decided(_) => None,
+        })
     }
 
     /// Writes a change of the one who holds the booking's lease, which goes on while there is more

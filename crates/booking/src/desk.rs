@@ -9,7 +9,7 @@ use std::{
 };
 
 use db::Tx;
-use kernel::{BookingId, Clock, Failure, Ids, MessageId, Timestamp};
+use kernel::{AccountId, BookingId, Clock, Failure, Ids, MessageId, Timestamp};
 use platform::{
     bus::{BOOKING_EVENTS, Envelope},
     inbox,
@@ -30,6 +30,8 @@ pub(crate) enum Write {
     Save(Arc<Prepared>),
     /// A decision by anybody, on the booking as it is by then.
     Decide(Question),
+    /// None: only a look for the booking of this account and key.
+    Find(AccountId, String),
 }
 
 /// A change, and what it tells others.
@@ -110,8 +112,9 @@ impl Desk {
         let mut answers = Vec::with_capacity(writes.len());
         for write in writes {
             answers.push(match write {
-                Write::Open(prepared) => batch.open(tx, prepared).await?,
+                Write::Open(prepared) => batch.open(prepared),
                 Write::Save(prepared) => batch.save(prepared),
+                Write::Find(account, key) => Ok(batch.find(*account, key)),
                 Write::Decide(question) => match batch.answer(question) {
                     Err(error) if question.message.is_some() => return Err(error),
                     answer => answer,
@@ -128,6 +131,8 @@ struct Batch<'a> {
     desk: &'a Desk,
     notes: store::Notes,
     inserted: HashSet<BookingId>,
+    /// Those whose keys were used before, or are looked for.
+    known: HashMap<(AccountId, String), Booking>,
     /// Messages that came for the first time and were not answered yet.
     fresh: HashSet<MessageId>,
     versions: HashMap<BookingId, i64>,
@@ -153,9 +158,19 @@ impl<'a> Batch<'a> {
                     wanted.insert(question.id);
                     messages.extend(question.message);
                 }
+                Write::Find(..) => {}
             }
         }
         let inserted = store::insert_all(tx, &new).await?;
+        let keys = writes.iter().filter_map(|write| match write {
+            Write::Open(prepared) => {
+                let booking = &prepared.change.booking;
+                (!inserted.contains(&booking.id)).then_some((booking.account_id, &booking.key))
+            }
+            Write::Find(account, key) => Some((*account, key)),
+            _ => None,
+        });
+        let known = store::by_keys(tx, keys).await?;
         let first = inbox::first_times(tx, NAME, &messages).await?;
         let fresh = messages.into_iter().zip(first).filter(|its| its.1).map(|its| its.0).collect();
         let versions = store::lock_all(tx, ids).await?;
@@ -171,6 +186,7 @@ impl<'a> Batch<'a> {
             desk,
             notes: store::Notes::default(),
             inserted,
+            known,
             fresh,
             versions,
             bookings,
@@ -179,18 +195,21 @@ impl<'a> Batch<'a> {
         })
     }
 
-    async fn open(
-        &mut self,
-        tx: &mut Tx,
-        prepared: &Prepared,
-    ) -> Result<Result<Wrote, Error>, Error> {
+    fn open(&mut self, prepared: &Prepared) -> Result<Wrote, Error> {
         let booking = &prepared.change.booking;
         if self.inserted.contains(&booking.id) {
             self.takes(&prepared.change, prepared.envelopes.iter().cloned());
-            return Ok(Ok(Wrote::Done));
+            return Ok(Wrote::Done);
         }
-        let found = store::by_key(tx, booking.account_id, &booking.key).await?;
-        Ok(found.map(|found| Wrote::Instead(Box::new(found))).ok_or(Error::NotFound))
+        match self.find(booking.account_id, &booking.key) {
+            Wrote::Done => Err(Error::NotFound),
+            found => Ok(found),
+        }
+    }
+
+    fn find(&self, account: AccountId, key: &str) -> Wrote {
+        let found = self.known.get(&(account, key.to_owned()));
+        found.map_or(Wrote::Done, |found| Wrote::Instead(Box::new(found.clone())))
     }
 
     fn save(&mut self, prepared: &Prepared) -> Result<Wrote, Error> {

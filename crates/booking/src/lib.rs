@@ -13,6 +13,7 @@ mod http;
 mod lag;
 mod metrics;
 mod ops;
+mod refusals;
 mod saga;
 mod shapes;
 mod store;
@@ -35,7 +36,9 @@ use wire::{Wire, pb::booking::v1::booking_service_server::BookingServiceServer};
 
 use error::Error;
 
-use crate::{app::App, desk::Desk, flights::Flights, lag::Lag, metrics::Counts};
+use crate::{
+    app::App, desk::Desk, flights::Flights, lag::Lag, metrics::Counts, refusals::Refusals,
+};
 
 /// The service's name.
 pub const NAME: &str = "booking";
@@ -86,6 +89,8 @@ pub struct Config {
     pub max_waiting: usize,
     /// How many batches may be under way at once.
     pub lanes: usize,
+    /// How long a refusal is remembered, in milliseconds; 0 for never.
+    pub refusal_memory_ms: u64,
 }
 
 /// The handles the service works with.
@@ -193,6 +198,9 @@ impl Config {
         if !(1..=64).contains(&self.lanes) {
             return refuse("lanes", "1 to 64");
         }
+        if self.refusal_memory_ms > 1_000 {
+            return refuse("refusal_memory_ms", "at most 1000");
+        }
         Ok(())
     }
 }
@@ -216,6 +224,7 @@ impl App {
             let desk = at.clone();
             Box::pin(async move { desk.decide(tx, writes).await })
         });
+        let refusals = Refusals::new(Duration::from_millis(config.refusal_memory_ms));
         Self {
             config,
             db,
@@ -233,6 +242,7 @@ impl App {
             counts: Counts::new(metrics),
             flights: Flights::default(),
             lag: Lag::default(),
+            refusals,
         }
     }
 }

@@ -152,10 +152,15 @@ async fn advance(
 type Outcome = Result<Result<Change, Failure>, Refusal>;
 
 async fn hold(app: &App, context: &Context, booking: &Booking) -> Outcome {
+    let asked_at = app.clock.now();
     let result = hold_seats::hold_seats(app, context, booking).await;
     let (offer, expires_at) = match counted(app, Step::HoldSeats, result) {
         Ok(held) => held,
-        Err(failure) => return Ok(Err(failure)),
+        Err(failure) => {
+            let wish = (booking.admitted, booking.choice.clone());
+            app.refusals.note(booking.event_id, wish, asked_at, &failure);
+            return Ok(Err(failure));
+        }
     };
     let mut change = Change::of(booking.clone(), app.clock.now());
     if change.booking.state.status == Status::Pending {

@@ -133,19 +133,28 @@ pub(crate) async fn load(tx: &mut Tx, id: BookingId) -> Result<Option<Booking>, 
     row.map(|row| stored::booking(&row)).transpose()
 }
 
-/// The booking that `account` opened with `key`.
-pub(crate) async fn by_key(
+/// The bookings that were opened with these keys of these accounts.
+pub(crate) async fn by_keys(
     tx: &mut Tx,
-    account: AccountId,
-    key: &str,
-) -> Result<Option<Booking>, db::Error> {
-    let sql = concat!(
-        "select ",
-        columns!(),
-        " from bookings where account_id = $1 and idempotency_key = $2"
+    keys: impl Iterator<Item = (AccountId, &String)>,
+) -> Result<HashMap<(AccountId, String), Booking>, db::Error> {
+    const FIND: Sql = Sql::split(
+        concat!(
+            "select ",
+            columns!(),
+            " from bookings join (select * from unnest($1::uuid[], $2::text[]) \
+             k (account_id, idempotency_key) limit $3) k using (account_id, idempotency_key)"
+        ),
+        concat!(
+            "select ",
+            columns!(),
+            " from bookings where account_id = $1 and idempotency_key = $2"
+        ),
     );
-    let row = tx.query_opt(sql, &[account.into(), key.into()]).await?;
-    row.map(|row| stored::booking(&row)).transpose()
+    let keys = keys.map(|(account, key)| vec![account.into(), key.as_str().into()]).collect();
+    let rows = tx.query_all(FIND, keys).await?;
+    let bookings = rows.iter().map(stored::booking);
+    bookings.map(|found| found.map(|it| ((it.account_id, it.key.clone()), it))).collect()
 }
 
 /// An account's bookings, newest first, that are older than `before`.

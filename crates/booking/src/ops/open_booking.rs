@@ -42,7 +42,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 /// Opens a booking, or finds the one that the same key opened before: as it stands now, or refused
-/// as it was then.
+/// as it was then. What the same wish was refused with moments ago it is refused with again; that
+/// opens no booking, and its key may be used again.
 ///
 /// # Errors
 /// What the request's form, the terms of sale or the places refuse; [`Error::KeyReused`];
@@ -57,13 +58,22 @@ pub(crate) async fn open_booking(
     check_form(&command)?;
     let now = app.clock.now();
     let admitted = is_admitted(app, account_id, &command);
+    let wish = (admitted, command.choice);
+    if let Some(refusal) = app.refusals.recall(command.event_id, &wish, now) {
+        app.counts.turned_away(&refusal);
+        return match app.find(account_id, command.idempotency_key).await? {
+            None => Err(refusal.into()),
+            Some(found) => known(app, context, found, (command.event_id, &wish.1)).await,
+        };
+    }
+    let (admitted, choice) = wish;
     let booking = Booking {
         id: BookingId::new(&*app.ids, now),
         reference: reference("BKG", &*app.ids),
         account_id,
         key: command.idempotency_key,
         event_id: command.event_id,
-        choice: command.choice,
+        choice,
         admitted,
         state: State::NEW,
         offer: None,
@@ -83,11 +93,21 @@ pub(crate) async fn open_booking(
     let asked = change.booking.clone();
     match app.open(context, change).await? {
         None => opened(Box::pin(saga::drive(app, context, asked)).await?),
-        Some(found) if (found.event_id, &found.choice) != (asked.event_id, &asked.choice) => {
-            Err(Error::KeyReused)
-        }
-        Some(found) => repeated(app, context, found).await,
+        Some(found) => known(app, context, found, (asked.event_id, &asked.choice)).await,
     }
+}
+
+/// The answer to a request whose key was used before.
+async fn known(
+    app: &Arc<App>,
+    context: &Context,
+    found: Booking,
+    asked: (EventId, &Choice),
+) -> Result<Booking, Error> {
+    if (found.event_id, &found.choice) != asked {
+        return Err(Error::KeyReused);
+    }
+    repeated(app, context, found).await
 }
 
 /// For whom it is: the caller, or whom a service names.

@@ -61,6 +61,10 @@ pub(crate) async fn release_hold(
     let mut tickets = TicketServiceClient::new(app.ticket.with(&app.calling(context)));
     match tickets.release_hold(request).await.map_err(|status| wire::failure(&status)) {
         Err(failure) if !matches!(failure.code, Code::NotFound | Code::Conflict) => Err(failure),
+        Ok(answer) if answer.get_ref().released => {
+            app.refusals.forget(booking.event_id, app.clock.now());
+            Ok(())
+        }
         _ => Ok(()),
     }
 }

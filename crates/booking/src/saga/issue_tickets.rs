@@ -51,7 +51,11 @@ pub(crate) async fn cancel_tickets(
         CancelTicketsRequest { booking_id: booking.id.to_string(), reason: booking.reason.clone() };
     let mut tickets = TicketServiceClient::new(app.ticket.with(&app.calling(context)));
     match tickets.cancel_tickets(request).await.map_err(|status| wire::failure(&status)) {
-        Err(failure) if failure.code != Code::NotFound => Err(failure),
-        _ => Ok(()),
+        Err(failure) if failure.code == Code::NotFound => Ok(()),
+        Err(failure) => Err(failure),
+        Ok(_) => {
+            app.refusals.forget(booking.event_id, app.clock.now());
+            Ok(())
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kernel::{BookingId, Caller, Clock as _, Code, OrganizationId, Page, Role};
+use kernel::{BookingId, Caller, Choice, Clock as _, Code, OrganizationId, Page, Role};
 use wire::Context;
 
 use super::{
@@ -52,6 +52,42 @@ async fn what_the_terms_or_the_places_refuse_is_told_again_to_a_repeat() {
             assert_eq!(stage.kinds().await, ["booking.opened", "booking.failed"]);
             stage.assert_settled(booking.id).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_wish_that_was_refused_moments_ago_is_refused_without_a_row() {
+    for stage in stages().await {
+        let app = stage.app().await;
+        stage.world.memory().sale.capacity = 2;
+        let held = stage.open(&app, "quick").await.unwrap();
+        assert_eq!(told(stage.open(&app, "slow").await).1, "SOLD_OUT");
+        let (rows, calls) = (stage.kinds().await.len(), stage.world.memory().calls.len());
+        for key in ["late", "later", "late"] {
+            let refused: kernel::Failure = stage.open(&app, key).await.err().unwrap().into();
+            assert_eq!((refused.code, &*refused.reason), (Code::Conflict, "SOLD_OUT"));
+            assert_eq!(refused.metadata.get("available").map(|it| &**it), Some("2"));
+        }
+        assert_eq!(stage.kinds().await.len(), rows, "nothing was written");
+        assert_eq!(stage.world.memory().calls.len(), calls, "nobody was asked");
+
+        let again = stage.open(&app, "quick").await.unwrap();
+        assert_eq!(again.id, held.id, "who was there before gets what was booked");
+        let mut other = stage.wish("quick");
+        other.choice = Choice::Admissions { section: "floor".to_owned(), quantity: 1 };
+        stage.world.memory().sale.capacity = 2;
+        let refused = ops::open_booking(&app, &stage.as_buyer(), other).await;
+        assert_eq!(told(refused).1, "IDEMPOTENCY_KEY_REUSED");
+
+        stage.cancel(&app, held.id).await.unwrap();
+        stage.clock.advance(Duration::from_millis(1));
+        let booked = stage.open(&app, "late").await.unwrap();
+        assert_eq!(booked.state.status, Status::PaymentPending, "places came back");
+        assert_eq!(told(stage.open(&app, "too late").await).1, "SOLD_OUT");
+        stage.world.memory().sale.capacity = 4;
+        assert_eq!(told(stage.open(&app, "too early").await).1, "SOLD_OUT");
+        stage.clock.advance(Duration::from_millis(app.config.refusal_memory_ms));
+        assert!(stage.open(&app, "too early").await.is_ok(), "others gave places back");
     }
 }
 
