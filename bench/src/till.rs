@@ -15,7 +15,7 @@ use kernel::{Clock, Secret, SystemClock};
 use platform::{
     Metrics, SystemIds, Tasks, Unit,
     bus::{Bus, Handler, PAYMENT_EVENTS},
-    http,
+    http::{self, Nearby},
     tokens::{SigningKey, Verifier, key_set},
 };
 use testkit::SeededIds;
@@ -173,7 +173,7 @@ fn sandbox(
     config.webhook_url = format!("http://{webhooks}/webhooks/stripe");
     config.webhook_secret = Secret::new(WEBHOOK_SECRET.to_owned());
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(SystemIds));
-    let deps = stripe_sandbox::Deps { db: ledger.clone(), clock, ids };
+    let deps = stripe_sandbox::Deps { db: ledger.clone(), clock, ids, nearby: Nearby::default() };
     let sandbox = stripe_sandbox::build(config, deps)?;
     let unit = Unit::new(stripe_sandbox::NAME, Metrics::new(), Tasks::new());
     let router = http::stack(sandbox.router, &unit);
@@ -197,7 +197,14 @@ fn service(db: &Db, bus: &Bus, provider: SocketAddr) -> Result<Unit, Failure> {
     });
     let access = Verifier::new(source, clock.clone());
     let (db, bus) = (db.clone(), bus.clone());
-    let deps = payment::Deps { db, bus, clock, ids: Arc::new(SystemIds), access };
+    let deps = payment::Deps {
+        db,
+        bus,
+        clock,
+        ids: Arc::new(SystemIds),
+        access,
+        nearby: Nearby::default(),
+    };
     Ok(payment::build(config, deps)?)
 }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -37,6 +38,8 @@ struct Recent {
 struct Refused {
     failure: Failure,
     until: Timestamp,
+    /// Whether somebody asks again, while the others are refused as before.
+    asked_again: bool,
 }
 
 impl Refusals {
@@ -45,16 +48,27 @@ impl Refusals {
         Self { memory, events: Mutex::default() }
     }
 
-    /// What `wish` was refused with moments ago.
+    /// What `wish` was refused with moments ago. When that gets old, one of those who come is let
+    /// through to ask again, and the others are refused for as long again at most.
     pub(crate) fn recall(&self, event: EventId, wish: &Wish, now: Timestamp) -> Option<Failure> {
         let mut events = self.lock();
         let recent = events.get_mut(&event)?;
-        let refused = recent.wishes.get(wish)?;
-        if refused.until > now {
-            return Some(refused.failure.clone());
+        let refused = recent.wishes.get_mut(wish)?;
+        if refused.until.plus(self.memory) <= now {
+            recent.wishes.remove(wish);
+            return None;
         }
-        recent.wishes.remove(wish);
-        None
+        if refused.until <= now && !mem::replace(&mut refused.asked_again, true) {
+            return None;
+        }
+        Some(refused.failure.clone())
+    }
+
+    /// Notes that `wish` was granted after all.
+    pub(crate) fn lift(&self, event: EventId, wish: &Wish) {
+        if let Some(recent) = self.lock().get_mut(&event) {
+            recent.wishes.remove(wish);
+        }
     }
 
     /// Notes that `wish`, which was asked for at `asked_at`, was refused.
@@ -77,7 +91,8 @@ impl Refusals {
         if recent.wishes.len() >= MOST {
             recent.wishes.clear();
         }
-        recent.wishes.insert(wish, Refused { failure: failure.clone(), until });
+        let refused = Refused { failure: failure.clone(), until, asked_again: false };
+        recent.wishes.insert(wish, refused);
     }
 
     /// Places of `event` came back: nothing that was refused before `now` is refused for sure.
@@ -137,6 +152,25 @@ mod tests {
         assert_eq!(refusals.recall(event(1), &(true, wish(2).1), NOON), None);
         assert_eq!(refusals.recall(event(2), &wish(2), NOON), None);
         assert_eq!(refusals.recall(event(1), &wish(2), later(100)), None);
+    }
+
+    #[test]
+    fn one_asks_again_when_it_gets_old_while_the_others_wait_for_what_it_learns() {
+        let refusals = Refusals::new(MEMORY);
+        refusals.note(event(1), wish(1), NOON, &refusal("SOLD_OUT"));
+        assert_eq!(refusals.recall(event(1), &wish(1), later(100)), None);
+        assert!(refusals.recall(event(1), &wish(1), later(101)).is_some());
+        refusals.note(event(1), wish(1), later(100), &refusal("SOLD_OUT"));
+        assert!(refusals.recall(event(1), &wish(1), later(199)).is_some());
+        assert_eq!(refusals.recall(event(1), &wish(1), later(200)), None);
+        assert!(refusals.recall(event(1), &wish(1), later(201)).is_some());
+        refusals.lift(event(1), &wish(1));
+        assert_eq!(refusals.recall(event(1), &wish(1), later(202)), None, "it was granted");
+        refusals.note(event(1), wish(1), later(300), &refusal("SOLD_OUT"));
+        assert_eq!(refusals.recall(event(1), &wish(1), later(400)), None);
+        assert!(refusals.recall(event(1), &wish(1), later(499)).is_some());
+        assert_eq!(refusals.recall(event(1), &wish(1), later(500)), None, "it never came back");
+        assert_eq!(refusals.recall(event(1), &wish(1), later(501)), None);
     }
 
     #[test]

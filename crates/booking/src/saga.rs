@@ -153,11 +153,14 @@ type Outcome = Result<Result<Change, Failure>, Refusal>;
 
 async fn hold(app: &App, context: &Context, booking: &Booking) -> Outcome {
     let asked_at = app.clock.now();
+    let wish = (booking.admitted, booking.choice.clone());
     let result = hold_seats::hold_seats(app, context, booking).await;
     let (offer, expires_at) = match counted(app, Step::HoldSeats, result) {
-        Ok(held) => held,
+        Ok(held) => {
+            app.refusals.lift(booking.event_id, &wish);
+            held
+        }
         Err(failure) => {
-            let wish = (booking.admitted, booking.choice.clone());
             app.refusals.note(booking.event_id, wish, asked_at, &failure);
             return Ok(Err(failure));
         }

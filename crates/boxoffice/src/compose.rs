@@ -96,6 +96,7 @@ fn payment(parts: &Parts) -> Result<Unit, StartError> {
         ids: parts.ids.clone(),
         bus: parts.bus.clone(),
         access: parts.access(payment::NAME)?,
+        nearby: parts.nearby.clone(),
     };
     let built = payment::build(parts.config(payment::NAME)?, deps);
     built.map_err(|error| StartError::build(payment::NAME, error))
@@ -182,6 +183,7 @@ pub(crate) fn sandbox(parts: &Parts) -> Result<Option<Unit>, StartError> {
         db: parts.db(SANDBOX)?,
         clock: parts.clock.clone(),
         ids: parts.ids.clone(),
+        nearby: parts.nearby.clone(),
     };
     let sandbox = stripe_sandbox::build(parts.config(SANDBOX)?, deps)
         .map_err(|error| StartError::build(SANDBOX, error))?;

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use kernel::{Clock, Ids, SystemClock};
-use platform::{SystemIds, Tasks, Unit, http};
+use platform::{
+    SystemIds, Tasks, Unit,
+    http::{self, Nearby},
+};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use wire::Mesh;
@@ -118,7 +121,7 @@ async fn raise(
     }
     for unit in units {
         let sockets = sockets.remove(unit.name).unwrap_or_default();
-        running.listen(unit, sockets, &parts.mesh)?;
+        running.listen(unit, sockets, (&parts.mesh, &parts.nearby))?;
     }
     if parts.settings.process.demo && roles.len() == crate::topology::ROLES.len() {
         let made = seed::first_start(
@@ -178,11 +181,20 @@ impl Sockets {
 
 impl Running {
     /// Fills the service's slot, starts its servers and then its tasks.
-    fn listen(&mut self, mut unit: Unit, sockets: Sockets, mesh: &Mesh) -> Result<(), StartError> {
+    fn listen(
+        &mut self,
+        mut unit: Unit,
+        sockets: Sockets,
+        (mesh, nearby): (&Mesh, &Nearby),
+    ) -> Result<(), StartError> {
         let faces = http::faces(&unit);
         let own = unit.http.take().unwrap_or_default();
         if let Some(listener) = sockets.http {
-            self.serve_http(listener, http::stack(own.merge(faces.clone()), &unit));
+            let router = http::stack(own.merge(faces.clone()), &unit);
+            if let Ok(address) = listener.local_addr() {
+                nearby.add(address, router.clone());
+            }
+            self.serve_http(listener, router);
         }
         if let Some(listener) = sockets.metrics {
             self.serve_http(listener, faces);

@@ -18,7 +18,7 @@ use std::{sync::Arc, time::Duration};
 
 use db::{Coalescer, CoalescerSettings, Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
-use platform::{Metrics, Tasks, Unit, bus::Bus, outbox::Outbox, tokens::Verifier};
+use platform::{Metrics, Tasks, Unit, bus::Bus, http::Nearby, outbox::Outbox, tokens::Verifier};
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Notify;
 use wire::pb::payment::v1::payment_service_server::PaymentServiceServer;
@@ -114,6 +114,8 @@ pub struct Deps {
     pub ids: Arc<dyn Ids>,
     /// Verifies access tokens at its own REST face.
     pub access: Verifier,
+    /// Faces of this process, where the provider may be one of them.
+    pub nearby: Nearby,
 }
 
 /// The service can't be built.
@@ -138,10 +140,10 @@ pub enum BuildError {
 /// If the configuration makes no sense or the HTTP client can't be made.
 pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (metrics, tasks) = (Metrics::new(), Tasks::new());
-    let Deps { db, bus, clock, ids, access } = deps;
+    let Deps { db, bus, clock, ids, access, nearby } = deps;
     let period = Duration::from_millis(config.due_period_ms);
     let outbox = Outbox::new();
-    let outside = (clock.clone(), ids, access);
+    let outside = (clock.clone(), ids, access, nearby);
     let app = Arc::new(app(config, db.clone(), outside, (&metrics, &tasks, &outbox))?);
     let (relayed, kept) = (metrics.clone(), db.clone());
     let (payments, refunds, logs) = (app.clone(), app.clone(), app.clone());
@@ -168,7 +170,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
 fn app(
     config: Config,
     db: Db,
-    (clock, ids, access): (Arc<dyn Clock>, Arc<dyn Ids>, Verifier),
+    (clock, ids, access, nearby): (Arc<dyn Clock>, Arc<dyn Ids>, Verifier, Nearby),
     (metrics, tasks, outbox): (&Metrics, &Tasks, &Outbox),
 ) -> Result<App, BuildError> {
     config.check()?;
@@ -189,6 +191,11 @@ fn app(
         let desk = at.clone();
         Box::pin(async move { ops::decide(tx, &desk, requests).await })
     });
+    let provider = stripe::Settings {
+        url: config.stripe_api_base.trim_end_matches('/').to_owned(),
+        secret_key: config.stripe_secret_key,
+        timeout: Duration::from_millis(config.provider_timeout_ms),
+    };
     Ok(App {
         db,
         desk,
@@ -196,11 +203,7 @@ fn app(
         clock,
         tasks: tasks.clone(),
         access,
-        stripe: Stripe::new(stripe::Settings {
-            url: config.stripe_api_base.trim_end_matches('/').to_owned(),
-            secret_key: config.stripe_secret_key,
-            timeout: Duration::from_millis(config.provider_timeout_ms),
-        })?,
+        stripe: Stripe::new(provider, nearby)?,
         webhook_secret: config.stripe_webhook_secret,
         metrics: metrics::Metrics::new(metrics),
         keep_log: Duration::from_secs(u64::from(config.keep_log_days) * 24 * 3_600),

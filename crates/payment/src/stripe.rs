@@ -9,6 +9,7 @@ mod signature;
 use std::time::Duration;
 
 use kernel::{BookingId, Money, PaymentId, Secret};
+use platform::http::{Client, Nearby, Unanswered};
 use reqwest::{Method, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
@@ -44,7 +45,7 @@ pub(crate) struct Settings {
 
 /// Calls Stripe.
 pub(crate) struct Stripe {
-    http: reqwest::Client,
+    http: Client,
     settings: Settings,
 }
 
@@ -133,13 +134,13 @@ impl Error {
 }
 
 impl Stripe {
-    pub(crate) fn new(settings: Settings) -> Result<Self, reqwest::Error> {
-        let mut builder = reqwest::Client::builder().timeout(settings.timeout);
+    pub(crate) fn new(settings: Settings, nearby: Nearby) -> Result<Self, reqwest::Error> {
+        let mut builder = reqwest::Client::builder();
         if settings.url.starts_with("http://") {
             // A sandbox near by: no proxy on the way, and no certificates to load.
             builder = builder.no_proxy().tls_certs_only(std::iter::empty());
         }
-        Ok(Self { http: builder.build()?, settings })
+        Ok(Self { http: Client::new(builder, settings.timeout, nearby)?, settings })
     }
 
     /// Makes a payment intent that is captured by a call of its own. `key` makes a repeat harmless
@@ -250,7 +251,7 @@ impl Stripe {
         let url = format!("{}{}", self.settings.url, call.path);
         let mut request = self
             .http
-            .request(call.method.clone(), url)
+            .request(call.method.clone(), &url)
             .bearer_auth(self.settings.secret_key.expose())
             .header("stripe-version", API_VERSION);
         if call.method == Method::POST {
@@ -259,8 +260,8 @@ impl Stripe {
         if let Some(key) = &call.key {
             request = request.header("idempotency-key", key);
         }
-        let unreachable = |error: reqwest::Error| Error::Retryable(error.without_url().to_string());
-        let answer = match request.send().await {
+        let unreachable = |error: Unanswered| Error::Retryable(error.to_string());
+        let answer = match self.http.send(request).await {
             Ok(answer) => answer,
             Err(error) => return (Err(unreachable(error)), NOTHING.to_owned()),
         };
@@ -268,7 +269,7 @@ impl Stripe {
         let replayed = answer.headers().get(REPLAYED).is_some_and(|value| value == "true");
         let body = match answer.bytes().await {
             Ok(body) => body,
-            Err(error) => return (Err(unreachable(error)), NOTHING.to_owned()),
+            Err(error) => return (Err(unreachable(error.into())), NOTHING.to_owned()),
         };
         let text = str::from_utf8(&body).unwrap_or_default();
         if status.is_success() {

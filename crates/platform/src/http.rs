@@ -3,6 +3,7 @@
 
 mod extract;
 mod faces;
+mod nearby;
 mod problem;
 mod server;
 mod stack;
@@ -11,6 +12,7 @@ mod tests;
 
 pub use extract::{Json, Path, Query};
 pub use faces::faces;
+pub use nearby::{Client, Nearby, Unanswered};
 pub use problem::Problem;
 pub use server::serve;
 pub use stack::{CorrelationId, context, stack};

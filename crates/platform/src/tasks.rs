@@ -71,6 +71,8 @@ impl Tasks {
         E: From<Failure> + Send + 'static,
     {
         let tasks = self.clone();
+        // A verb's future has kilobytes, and each of the wrappers below would copy them.
+        let work = Box::pin(work);
         let work = async move { tasks.caught("verb", work).await }.in_current_span();
         match self.tracker.spawn(work).await {
             Ok(Some(result)) => result,

@@ -34,6 +34,7 @@ use axum::{
 };
 use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
+use platform::http::Nearby;
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Notify;
 use tower_http::cors::CorsLayer;
@@ -91,6 +92,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     /// Ids and secrets.
     pub ids: Arc<dyn Ids>,
+    /// Faces of this process, that webhooks may go to.
+    pub nearby: Nearby,
 }
 
 /// A sandbox that has not started: a router to serve and a worker to run.
@@ -142,7 +145,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Sandbox, BuildError> {
         .route("/sandbox/events/{id}/deliver", post(pages::deliver))
         .with_state(shared.clone());
     let router = calls.merge(pages).layer(DefaultBodyLimit::max(MAX_BODY));
-    Ok(Sandbox { router, worker: Worker::new(shared)? })
+    Ok(Sandbox { router, worker: Worker::new(shared, deps.nearby)? })
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret<String>, D::Error> {

@@ -17,6 +17,7 @@ use axum::{
     routing::post,
 };
 use kernel::{Clock, Secret};
+use platform::http::Nearby;
 use serde_json::Value;
 use testkit::{ManualClock, SeededIds, TestDb};
 
@@ -96,7 +97,8 @@ impl Fixture {
             webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
         };
         let ids = Arc::new(SeededIds::new(7));
-        let deps = Deps { db: database.db.clone(), clock: clock.clone(), ids };
+        let deps =
+            Deps { db: database.db.clone(), clock: clock.clone(), ids, nearby: Nearby::default() };
         let Sandbox { router, worker } = build(config, deps).unwrap();
         let url = listen(router).await;
         let redirects = reqwest::redirect::Policy::none();
@@ -451,7 +453,7 @@ async fn webhooks_are_repeated_until_answered_also_after_a_restart() {
         };
         let ids = Arc::new(SeededIds::new(99));
         let db = f.database.open_again().await;
-        let deps = Deps { db, clock: f.clock.clone(), ids };
+        let deps = Deps { db, clock: f.clock.clone(), ids, nearby: Nearby::default() };
         let restarted = build(config, deps).unwrap();
         assert_eq!(restarted.worker.run_due().await.unwrap(), 1);
         assert_eq!(endpoint.types(), ["payment_intent.created"]);

@@ -10,6 +10,8 @@ use aws_lc_rs::hmac;
 use db::Db;
 use futures_util::{StreamExt, stream};
 use kernel::{Clock, Ids, Secret, Timestamp};
+use platform::http::{Client, Nearby};
+use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -109,18 +111,14 @@ impl Shared {
 #[derive(Clone)]
 pub struct Worker {
     shared: Arc<Shared>,
-    client: reqwest::Client,
+    client: Client,
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>) -> Result<Self, reqwest::Error> {
+    pub(crate) fn new(shared: Arc<Shared>, nearby: Nearby) -> Result<Self, reqwest::Error> {
         // The endpoint is on this machine: no proxy, and no certificates to load.
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .no_proxy()
-            .tls_certs_only(std::iter::empty())
-            .build()?;
-        Ok(Self { shared, client })
+        let network = reqwest::Client::builder().no_proxy().tls_certs_only(std::iter::empty());
+        Ok(Self { shared, client: Client::new(network, TIMEOUT, nearby)? })
     }
 
     /// Works until `stop`. What is under way then is finished; what is due stays due.
@@ -197,11 +195,11 @@ impl Worker {
         let signature = signature(&self.shared.webhook_secret, seconds, body.as_bytes());
         let request = self
             .client
-            .post(url)
+            .request(Method::POST, url)
             .header("content-type", "application/json; charset=utf-8")
             .header("stripe-signature", signature)
             .body(body.clone());
-        let answer = request.send().await.map_err(|error| error.to_string())?;
+        let answer = self.client.send(request).await.map_err(|error| error.to_string())?;
         if answer.status().is_success() {
             return Ok(());
         }

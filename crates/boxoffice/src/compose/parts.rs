@@ -11,6 +11,7 @@ use kernel::{Clock, Ids, Secret};
 use platform::{
     Tasks,
     bus::{Bus, KafkaSettings},
+    http::Nearby,
     kv::{Kv, RedisSettings},
     tokens::{KeySource, Seal, Verifier},
 };
@@ -41,6 +42,8 @@ pub(crate) struct Parts {
     /// The deployment's secret.
     pub key: Secret<Vec<u8>>,
     pub addresses: BTreeMap<&'static str, Addresses>,
+    /// The HTTP faces of this process.
+    pub nearby: Nearby,
     databases: BTreeMap<String, db::Db>,
 }
 
@@ -76,6 +79,7 @@ impl Parts {
             bus,
             key,
             addresses,
+            nearby: Nearby::default(),
             databases,
         })
     }

@@ -7,6 +7,7 @@ use kernel::{Code, Secret};
 use platform::{
     Metrics, Tasks,
     bus::{Bus, Delivery, Handler, PAYMENT_EVENTS},
+    http::Nearby,
 };
 use tokio::sync::mpsc;
 use wire::{
@@ -52,6 +53,7 @@ async fn start(w: &World) -> Running {
         clock: w.clock.clone(),
         ids: w.ids.clone(),
         access: w.app.access.clone(),
+        nearby: Nearby::default(),
     };
     let unit = build(w.config.clone(), deps).unwrap();
     let settings = MeshSettings {

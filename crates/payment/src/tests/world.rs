@@ -9,6 +9,7 @@ use kernel::{
 };
 use platform::{
     Metrics, Tasks,
+    http::Nearby,
     outbox::Outbox,
     tokens::{Claims, SigningKey, Verifier, key_set},
 };
@@ -88,7 +89,12 @@ impl World {
             webhook_secret: Secret::new(WEBHOOK_SECRET.into()),
         };
         let db = provider_database.db.clone();
-        let deps = stripe_sandbox::Deps { db, clock: clock.clone(), ids: ids.clone() };
+        let deps = stripe_sandbox::Deps {
+            db,
+            clock: clock.clone(),
+            ids: ids.clone(),
+            nearby: Nearby::default(),
+        };
         let sandbox = stripe_sandbox::build(sandbox, deps).unwrap();
         serve(&tasks, provider_listener, sandbox.router);
 
@@ -100,7 +106,7 @@ impl World {
             Box::pin(async move { Ok(keys) }) as std::pin::Pin<Box<_>>
         });
         let access = Verifier::new(source, clock.clone());
-        let outside = (clock.clone() as _, ids.clone() as _, access);
+        let outside = (clock.clone() as _, ids.clone() as _, access, Nearby::default());
         let own = (&metrics, &tasks, &Outbox::new());
         let app = crate::app(config.clone(), database.db.clone(), outside, own).unwrap();
         let app = Arc::new(app);

@@ -22,8 +22,9 @@ const MAX_TOKEN_BYTES: usize = 4_096;
 /// The longest key set, and the most keys of it, that are read.
 const MAX_KEY_SET_BYTES: usize = 65_536;
 const MAX_KEYS: usize = 32;
-/// The most verified tokens that are remembered: about 300 bytes each.
-const MAX_VERIFIED: u64 = 20_000;
+/// The most verified tokens that are remembered, about 300 bytes each: a big sale's waiting room,
+/// where each of them asks every few seconds.
+const MAX_VERIFIED: u64 = 120_000;
 /// The most callers that wait until keys may be fetched again.
 const MAX_WAITING: usize = 64;
 /// The most key ids that are remembered as not known to the issuer.
