@@ -29,6 +29,8 @@ pub(crate) struct QueueArgs {
     asking: Vec<usize>,
 }
 
+/// How many more queues there are for accounts whose tokens were verified lately.
+const FURTHER: usize = 3;
 /// More than any course brings.
 const ROOM: &str = "10000000";
 
@@ -50,10 +52,8 @@ pub(crate) fn run(args: &QueueArgs) -> Result<(), Failure> {
         let (mut rows, mut notes) = (Vec::new(), Vec::new());
         let head = format!("GET /api/v1/events/{event}/queue HTTP/1.1\r\n");
         let place = format!("GET /api/v1/events/{event}/queue/place HTTP/1.1\r\n");
-        let join = format!(
-            "POST /api/v1/events/{event}/queue HTTP/1.1\r\ncontent-type: application/json\r\n"
-        );
-        let mut courses = vec![("places taken".to_owned(), 201, joins(&bearers, join))];
+        let first = joins(&bearers, (bearers.len(), vec![event]));
+        let mut courses = vec![("places taken".to_owned(), 201, first)];
         for accounts in &args.asking {
             let some = bearers.clone();
             let accounts = (*accounts).clamp(1, bearers.len());
@@ -64,6 +64,13 @@ pub(crate) fn run(args: &QueueArgs) -> Result<(), Failure> {
             ));
         }
         courses.push(("the head, without a token".to_owned(), 200, anybody(head)));
+        let mut further = Vec::new();
+        for _ in 0..FURTHER {
+            further.push(stand.sale(hall).await?.event_id);
+        }
+        let known = args.asking.iter().copied().max().unwrap_or(1).clamp(1, bearers.len());
+        let title = "places taken, in further queues, by those who asked".to_owned();
+        courses.push((title, 201, joins(&bearers, (known, further))));
         for (title, status, next) in courses {
             let expected = Expected { status, code: None };
             let asking = Asking { title: &title, callers: args.callers, next, expected };
@@ -76,14 +83,18 @@ pub(crate) fn run(args: &QueueArgs) -> Result<(), Failure> {
     })?
 }
 
-/// Each account once.
-fn joins(bearers: &Rc<Vec<String>>, line: String) -> Next {
+/// Each of the first accounts once in one queue after the other.
+fn joins(bearers: &Rc<Vec<String>>, (accounts, events): (usize, Vec<String>)) -> Next {
     let bearers = bearers.clone();
+    let line = |event: String| {
+        format!("POST /api/v1/events/{event}/queue HTTP/1.1\r\ncontent-type: application/json\r\n")
+    };
+    let lines: Vec<String> = events.into_iter().map(line).collect();
     Rc::new(move |number, request: &mut Request| {
-        let Some(bearer) = usize::try_from(number).ok().and_then(|at| bearers.get(at)) else {
-            return false;
-        };
-        write_head(request, &line, bearer);
+        let number = usize::try_from(number).unwrap_or(usize::MAX);
+        let at = (bearers.get(number % accounts), lines.get(number / accounts));
+        let (Some(bearer), Some(line)) = at else { return false };
+        write_head(request, line, bearer);
         "{}".clone_into(&mut request.body);
         true
     })

@@ -1,7 +1,7 @@
 //! Tracked tasks: what shutdown waits for, and what a caller that leaves must not stop. The one
 //! home of spawning.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use kernel::Failure;
@@ -62,21 +62,25 @@ impl Tasks {
     ///
     /// # Errors
     /// An internal failure if `work` panics.
-    pub async fn finish<T, E>(
+    pub fn finish<T, E>(
         &self,
         work: impl Future<Output = Result<T, E>> + Send + 'static,
-    ) -> Result<T, E>
+    ) -> impl Future<Output = Result<T, E>> + Send
     where
         T: Send + 'static,
         E: From<Failure> + Send + 'static,
     {
+        // A verb's future has kilobytes: the caller's would hold them twice, and each of the
+        // wrappers below would copy them.
+        let work: Pin<Box<dyn Future<Output = Result<T, E>> + Send>> = Box::pin(work);
         let tasks = self.clone();
-        // A verb's future has kilobytes, and each of the wrappers below would copy them.
-        let work = Box::pin(work);
-        let work = async move { tasks.caught("verb", work).await }.in_current_span();
-        match self.tracker.spawn(work).await {
-            Ok(Some(result)) => result,
-            Ok(None) | Err(_) => Err(Failure::internal("the work panicked").into()),
+        async move {
+            let tracker = tasks.tracker.clone();
+            let work = async move { tasks.caught("verb", work).await }.in_current_span();
+            match tracker.spawn(work).await {
+                Ok(Some(result)) => result,
+                Ok(None) | Err(_) => Err(Failure::internal("the work panicked").into()),
+            }
         }
     }
 
