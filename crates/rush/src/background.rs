@@ -91,7 +91,7 @@ async fn ask_on(world: &Arc<World>, tasks: &Tasks, (step, rate): (Step, f64), ca
         };
         let world = world.clone();
         spawn(tasks, "other", async move {
-            match world.ask(&world.gateway, &call).await {
+            match world.ask(&world.gateway, &call, false).await {
                 Ok(answer) if answer.status == 200 => {
                     world.tally.took(step, world.now().saturating_sub(intended));
                 }

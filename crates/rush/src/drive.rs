@@ -5,7 +5,7 @@ mod crowd;
 
 use std::{
     path::Path,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -130,7 +130,8 @@ async fn set(
         news: news::NewsDesk::default(),
         journal: Journal::create(journal)?,
         tasks,
-        slots: Semaphore::new(scenario.in_flight as usize),
+        slots: [(); 2].map(|()| Semaphore::new(scenario.in_flight as usize)),
+        all_sold: AtomicBool::new(false),
         began: OnceLock::new(),
         scenario: scenario.clone(),
     });

@@ -5,7 +5,7 @@ mod queue;
 mod sale;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -47,7 +47,11 @@ pub(crate) struct World {
     pub(crate) news: NewsDesk,
     pub(crate) journal: Journal,
     pub(crate) tasks: Tasks,
-    pub(crate) slots: Semaphore,
+    /// For requests of those who come, and of those who are past that: who pays must not wait
+    /// behind all who arrive.
+    pub(crate) slots: [Semaphore; 2],
+    /// Whether everything is sold for good: nobody waits for anything any more.
+    pub(crate) all_sold: AtomicBool,
     /// When the doors opened.
     pub(crate) began: OnceLock<Instant>,
 }
@@ -66,6 +70,8 @@ pub(crate) struct Life<'a> {
     place: Option<u64>,
     /// Whether giving it up was asked for, and not answered.
     leaves: bool,
+    /// Whether it is past joining and looking.
+    begun: bool,
     admission: Option<String>,
     turn: Option<oneshot::Receiver<News>>,
     wish: Option<sale::Asked>,
@@ -106,12 +112,19 @@ impl World {
     }
 
     /// Asks once there is room for one more request; waiting for room is part of the latency.
-    pub(crate) async fn ask(&self, server: &Http, call: &Call) -> Result<Answer, Lost> {
-        let _slot = match self.slots.try_acquire() {
+    pub(crate) async fn ask(
+        &self,
+        server: &Http,
+        call: &Call,
+        begun: bool,
+    ) -> Result<Answer, Lost> {
+        let [coming, inside] = &self.slots;
+        let slots = if begun { inside } else { coming };
+        let _slot = match slots.try_acquire() {
             Ok(slot) => slot,
             Err(_) => {
                 self.tally.count(|counts| counts.late += 1);
-                self.slots.acquire().await.map_err(|error| Lost(error.to_string()))?
+                slots.acquire().await.map_err(|error| Lost(error.to_string()))?
             }
         };
         server.ask(call).await
@@ -184,6 +197,7 @@ impl<'a> Life<'a> {
             since: arrives,
             place: None,
             leaves: false,
+            begun: false,
             admission: None,
             turn: None,
             wish: None,
@@ -193,6 +207,7 @@ impl<'a> Life<'a> {
     }
 
     async fn act(&mut self, act: Act) -> Result<Heard, Lost> {
+        self.begun = !matches!(act, Act::Join | Act::Look);
         match act {
             Act::Join => self.join().await,
             Act::AwaitTurn { until, stays } => self.await_turn(until, stays).await,
@@ -208,7 +223,7 @@ impl<'a> Life<'a> {
     /// Asks the gateway in the account's name.
     async fn ask(&self, call: Call) -> Result<Answer, Lost> {
         let call = call.by(&self.world.bearer(self.account));
-        self.world.ask(&self.world.gateway, &call).await
+        self.world.ask(&self.world.gateway, &call, self.begun).await
     }
 
     fn took(&self, step: Step) {

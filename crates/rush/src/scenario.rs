@@ -149,7 +149,8 @@ impl Preset {
                 curve: Curve::OnSale,
                 window: seconds(60),
                 hold_ttl: seconds(30),
-                behaviour: Behaviour { ways: [2, 8, 0], tries: 3, ..straight },
+                in_flight: 1_024,
+                behaviour: Behaviour { ways: [2, 8, 0], tries: 3, put_offs: 2, ..straight },
                 ..sale
             },
             Self::Soak => Scenario {

@@ -1,7 +1,11 @@
 //! The crowd: each buyer at its intended time, until the last one is gone, and then those who wait
 //! for what others left.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use serde_json::Value;
 use tokio::{
@@ -46,6 +50,7 @@ pub(super) async fn play(
     let arrivals = scenario.curve.arrivals(scenario.buyers, scenario.window, &mut dice);
     let mut coming = (1..).zip(arrivals).peekable();
     let mut crowd = JoinSet::new();
+    world.tasks.spawn("sold", until_all_sold(world.clone()));
     let mut tell = interval(TELL_PERIOD);
     tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let give_up = Instant::now() + scenario.window + scenario.hold_ttl * 4 + TAIL;
@@ -77,6 +82,22 @@ pub(super) async fn play(
     look();
     say(&progress(world, 0));
     standbys(world, say).await
+}
+
+/// Tells those who stay in a line that stands still when there is nothing left to wait for.
+async fn until_all_sold(world: Arc<World>) {
+    let (places, stopping) = (u64::from(world.scenario.places), world.tasks.stopping());
+    while !stopping.is_cancelled() {
+        sleep(TELL_PERIOD).await;
+        if world.tally.counts().sold_out_at.is_none() {
+            continue;
+        }
+        // Who can't be answered now is asked again.
+        if places_of(&world).await.is_ok_and(|now| now.sold >= places) {
+            world.all_sold.store(true, Ordering::Relaxed);
+            return;
+        }
+    }
 }
 
 /// Buyers share accounts in turn.

@@ -1,6 +1,6 @@
 //! The queue: taking a place, waiting for one's turn, giving up.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use serde::Deserialize;
 use tokio::{
@@ -74,6 +74,9 @@ impl Life<'_> {
                     return Ok(Heard::Admitted);
                 }
                 Heard::Queued => {}
+                Heard::Halted if stays && world.all_sold.load(Ordering::Relaxed) => {
+                    return Ok(Heard::TimeUp);
+                }
                 Heard::Halted if stays => {}
                 heard => return Ok(heard),
             }

@@ -147,7 +147,7 @@ impl Life<'_> {
             self.tickets = Some(world.news.subscribe(Topic::Booking(booking.id.clone())));
         }
         self.since = self.intended;
-        let answer = world.ask(&world.provider, &call).await?;
+        let answer = world.ask(&world.provider, &call, true).await?;
         Ok(match answer.status {
             200 => {
                 self.took(Step::Pay);
