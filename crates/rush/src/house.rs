@@ -222,6 +222,9 @@ impl Servers {
     }
 }
 
+/// Within how many seconds after a sale all its mails are to be sent, which the audit waits for.
+const MAIL_SECONDS: u32 = 240;
+
 /// What a scenario needs: room for a crowd from one address, quick passwords that nobody uses
 /// again, tokens that last as long as the sale.
 fn values(scenario: &Scenario) -> Vec<(String, String)> {
@@ -230,12 +233,14 @@ fn values(scenario: &Scenario) -> Vec<(String, String)> {
     });
     let sockets = scenario.account_sockets + scenario.background.sockets + 1_000;
     let waiting = scenario.buyers.saturating_mul(2).max(100_000);
+    let mails = (scenario.accounts + scenario.places) / MAIL_SECONDS;
     let own = [
         ("auth.argon2_memory_kib", "64".to_owned()),
         ("auth.argon2_passes", "1".to_owned()),
         ("auth.access_ttl_seconds", "86400".to_owned()),
         ("booking.hold_ttl_seconds", scenario.hold_ttl.as_secs().to_string()),
         ("booking-worker.max_waiting", waiting.min(10_000_000).to_string()),
+        ("email-worker.deliveries_per_second", mails.clamp(100, 10_000).to_string()),
         ("realtime.max_connections", sockets.to_string()),
         ("boxoffice.demo", "true".to_owned()),
         ("boxoffice.sandbox", "true".to_owned()),

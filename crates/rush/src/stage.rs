@@ -58,6 +58,8 @@ const POLL: Duration = Duration::from_millis(25);
 /// How often one that is told to come later does.
 const PUT_OFFS: u32 = 120;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// As many rows as a hall may have; in a larger one they are longer.
+const MOST_ROWS: u32 = 2_000;
 const SEATS_A_ROW: u32 = 50;
 const ROWS_A_SECTION: u32 = 40;
 const PASSWORD: &str = "Correct-horse-battery-9";
@@ -196,13 +198,14 @@ async fn pin(gateway: &Http, operator: &HeaderValue, email: &str) -> Result<Stri
 /// The hall, and the names of all its seats. The first key of a row's seats is its section.
 fn plan(scenario: &Scenario) -> (Value, Vec<String>) {
     let (mut left, mut number) = (scenario.seats(), 0);
+    let row_seats = SEATS_A_ROW.max(left.div_ceil(MOST_ROWS));
     let (mut sections, mut seats) = (Vec::new(), Vec::new());
     while left > 0 {
         number += 1;
         let key = format!("block{number}");
         let mut rows = Vec::new();
         for row in 1..=ROWS_A_SECTION {
-            let count = left.min(SEATS_A_ROW);
+            let count = left.min(row_seats);
             if count == 0 {
                 break;
             }
@@ -308,17 +311,22 @@ mod tests {
 
     #[test]
     fn a_plan_has_as_many_places_as_are_sold() {
-        for (places, ways) in [(400, [4, 4, 2]), (5_001, [1, 0, 0]), (50, [0, 0, 1])] {
+        let (mixed, seated, standing) = ([4, 4, 2], [1, 0, 0], [0, 0, 1]);
+        let halls = [(400, mixed), (5_001, seated), (50, standing), (200_000, seated)];
+        for (places, ways) in halls {
             let mut scenario = Preset::Sale.scenario();
             (scenario.places, scenario.behaviour.ways) = (places, ways);
             let (plan, seats) = plan(&scenario);
-            let mut count = 0;
+            let (mut count, mut all_rows) = (0, 0);
             for section in plan["sections"].as_array().unwrap() {
                 count += section["capacity"].as_u64().unwrap_or_default();
                 let rows = section["rows"].as_array().into_iter().flatten();
-                count += rows.map(|row| row["seats"].as_u64().unwrap()).sum::<u64>();
+                let rows: Vec<_> = rows.collect();
+                all_rows += rows.len();
+                count += rows.iter().map(|row| row["seats"].as_u64().unwrap()).sum::<u64>();
             }
             assert_eq!(count, u64::from(places));
+            assert!(all_rows <= MOST_ROWS as usize, "as a venue takes");
             assert_eq!(seats.len(), scenario.seats() as usize);
             let names: std::collections::HashSet<_> = seats.iter().collect();
             assert_eq!(names.len(), seats.len(), "each seat has a name of its own");

@@ -89,21 +89,20 @@ impl Life<'_> {
         // Who asks again may have been heard the first time.
         let again = std::mem::replace(&mut self.leaves, answer.is_err());
         let answer = answer?;
-        if answer.status == 404 && !again {
-            self.lost_in_the_queue();
-        }
-        if [204, 404].contains(&answer.status) {
+        if answer.status == 204 || (answer.status == 404 && again) {
             self.note_place("left");
             return Ok(Heard::Left);
         }
-        match self.refusal("leave", &answer).await? {
-            // The turn has come just now.
-            Heard::Refused => {
-                let seen = self.my_place().await?;
-                Ok(if seen == Heard::Admitted { seen } else { Heard::Left })
-            }
-            heard => Ok(heard),
+        let heard = match answer.status {
+            404 => Heard::Refused,
+            _ => self.refusal("leave", &answer).await?,
+        };
+        if heard != Heard::Refused {
+            return Ok(heard);
         }
+        // The turn has come just now, or came while the request was under way.
+        let seen = self.my_place().await?;
+        Ok(if seen == Heard::Admitted { seen } else { Heard::Left })
     }
 
     /// Whether there is a place that waits.
