@@ -24,8 +24,8 @@ const MAX_ANSWER_BYTES: usize = 16 << 20;
 pub struct Nearby(Arc<RwLock<HashMap<SocketAddr, Router>>>);
 
 /// Calls servers: those of this process by their routes, all others over the network. The one is
-/// like the other for both sides: the same request (without `Content-Length`), limit and answer, and
-/// a call that is given up drops its handler. Cheap to clone.
+/// like the other for both sides: the same request (without `Content-Length`), limit and answer,
+/// and a call that is given up drops its handler. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
     network: reqwest::Client,
@@ -119,6 +119,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::Tasks;
 
     fn routes(name: &'static str) -> Router {
         let echo = async move |headers: HeaderMap, body: String| {
@@ -146,7 +147,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(super::super::serve(listener, routes("far"), stop.clone()));
+        let (serving, tasks) =
+            (super::super::serve(listener, routes("far"), stop.clone()), Tasks::new());
+        tasks.spawn("serve", async move { serving.await.unwrap() });
         let nearby = Nearby::default();
         let client = client(&nearby, Duration::from_secs(10));
         let url = format!("http://{address}/echo");
@@ -159,7 +162,7 @@ mod tests {
         assert!(matches!(unanswered, Unanswered::Network(_)), "{unanswered}");
         assert!(!unanswered.to_string().contains("echo"), "{unanswered}");
         stop.cancel();
-        serving.await.unwrap().unwrap();
+        assert_eq!(tasks.stop(Duration::from_secs(10)).await, 0);
     }
 
     #[tokio::test]
