@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use db::{Coalescer, Db};
-use kernel::{AccountId, BookingId, Caller, Clock, Ids, MessageId, Timestamp};
+use kernel::{BookingId, Caller, Clock, Ids, MessageId, Timestamp};
 use platform::{
     Metrics, Tasks,
     tokens::{Seal, Verifier},
@@ -89,21 +89,6 @@ impl App {
             Wrote::Done | Wrote::Decided(_) => self.tell(&prepared.change),
         }
         Ok(None)
-    }
-
-    /// The booking that `account` opened with `key`, if there is one; writes nothing.
-    ///
-    /// # Errors
-    /// Why it could not be looked for.
-    pub(crate) async fn find(
-        &self,
-        account: AccountId,
-        key: String,
-    ) -> Result<Option<Booking>, Error> {
-        Ok(match self.writes.call(Write::Find(account, key)).await? {
-            Wrote::Instead(found) => Some(*found),
-            Wrote::Done | Wrote::Decided(_) => None,
-        })
     }
 
     /// Writes a change of the one who holds the booking's lease, which goes on while there is more

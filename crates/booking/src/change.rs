@@ -1,7 +1,7 @@
 //! A change of one booking: the steps it takes, and the facts that others learn of it, to be
 //! written in one transaction.
 
-use kernel::{BookingId, Timestamp};
+use kernel::{BookingId, Failure, Timestamp};
 use wire::pb::{booking::v1::BookingChanged, ticket::v1::Ticket};
 
 use crate::{
@@ -83,6 +83,18 @@ impl Change {
         change.news.push(("booking.opened", opened));
         change.step(Input::ReserveSeats)?;
         change.lease(until);
+        Ok(change)
+    }
+
+    /// The change that opens `booking` refused, as the same wish was moments ago. Nobody is told
+    /// but who asked.
+    pub(crate) fn refused(booking: Booking, refusal: Failure) -> Result<Self, Refusal> {
+        let at = booking.created_at;
+        let mut change = Self::of(booking, at);
+        let reason = refusal.reason.clone();
+        change.booking.refusal = Some(refusal);
+        change.end(Input::Fail, &reason)?;
+        change.news.clear();
         Ok(change)
     }
 

@@ -30,8 +30,6 @@ pub(crate) enum Write {
     Save(Arc<Prepared>),
     /// A decision by anybody, on the booking as it is by then.
     Decide(Question),
-    /// None: only a look for the booking of this account and key.
-    Find(AccountId, String),
 }
 
 /// A change, and what it tells others.
@@ -114,7 +112,6 @@ impl Desk {
             answers.push(match write {
                 Write::Open(prepared) => batch.open(prepared),
                 Write::Save(prepared) => batch.save(prepared),
-                Write::Find(account, key) => Ok(batch.find(*account, key)),
                 Write::Decide(question) => match batch.answer(question) {
                     Err(error) if question.message.is_some() => return Err(error),
                     answer => answer,
@@ -131,7 +128,7 @@ struct Batch<'a> {
     desk: &'a Desk,
     notes: store::Notes,
     inserted: HashSet<BookingId>,
-    /// Those whose keys were used before, or are looked for.
+    /// Those whose keys were used before.
     known: HashMap<(AccountId, String), Booking>,
     /// Messages that came for the first time and were not answered yet.
     fresh: HashSet<MessageId>,
@@ -158,7 +155,6 @@ impl<'a> Batch<'a> {
                     wanted.insert(question.id);
                     messages.extend(question.message);
                 }
-                Write::Find(..) => {}
             }
         }
         let inserted = store::insert_all(tx, &new).await?;
@@ -167,7 +163,6 @@ impl<'a> Batch<'a> {
                 let booking = &prepared.change.booking;
                 (!inserted.contains(&booking.id)).then_some((booking.account_id, &booking.key))
             }
-            Write::Find(account, key) => Some((*account, key)),
             _ => None,
         });
         let known = store::by_keys(tx, keys).await?;
@@ -201,15 +196,8 @@ impl<'a> Batch<'a> {
             self.takes(&prepared.change, prepared.envelopes.iter().cloned());
             return Ok(Wrote::Done);
         }
-        match self.find(booking.account_id, &booking.key) {
-            Wrote::Done => Err(Error::NotFound),
-            found => Ok(found),
-        }
-    }
-
-    fn find(&self, account: AccountId, key: &str) -> Wrote {
-        let found = self.known.get(&(account, key.to_owned()));
-        found.map_or(Wrote::Done, |found| Wrote::Instead(Box::new(found.clone())))
+        let found = self.known.get(&(booking.account_id, booking.key.clone()));
+        found.map(|found| Wrote::Instead(Box::new(found.clone()))).ok_or(Error::NotFound)
     }
 
     fn save(&mut self, prepared: &Prepared) -> Result<Wrote, Error> {

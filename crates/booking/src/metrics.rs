@@ -1,6 +1,5 @@
 //! What this service counts.
 
-use kernel::Failure;
 use platform::Metrics;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -49,7 +48,6 @@ pub(crate) struct Counts {
     cancelled: Family<Reason, Counter>,
     failed: Family<Reason, Counter>,
     expired: Counter,
-    turned_away: Family<Reason, Counter>,
     payments_captured: Counter,
     payments_declined: Counter,
     steps: Family<StepStatus, Counter>,
@@ -74,10 +72,6 @@ impl Counts {
             cancelled: reasons("booking_cancelled", "Bookings cancelled, by who did it"),
             failed: reasons("booking_failed", "Bookings that could not be done, by reason"),
             expired: counter("booking_expired", "Bookings not paid in time"),
-            turned_away: reasons(
-                "booking_turned_away",
-                "Requests refused as the same wish was moments ago, by reason",
-            ),
             payments_captured: counter("booking_payment_captured", "Payments taken"),
             payments_declined: counter("booking_payment_failed", "Tries to pay that were declined"),
             steps: steps("booking_saga_step", "Steps of the saga, by how they ended"),
@@ -127,11 +121,6 @@ impl Counts {
         if matches!(error, Error::Transition(_)) {
             self.invalid_transitions.inc();
         }
-    }
-
-    /// A wish refused as the same one was moments ago.
-    pub(crate) fn turned_away(&self, refusal: &Failure) {
-        self.turned_away.get_or_create(&reason(&refusal.reason)).inc();
     }
 
     /// A step of the saga that ended as `status`: `done`, `later` or `refused`.

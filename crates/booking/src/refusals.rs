@@ -1,5 +1,5 @@
 //! What was refused moments ago. Whoever wishes the same of the same event is refused the same, and
-//! nothing is written: a sale that is over costs the house no rows.
+//! nobody is asked.
 
 use std::{
     collections::HashMap,
@@ -13,8 +13,8 @@ use kernel::{Choice, EventId, Failure, Timestamp};
 /// Refusals that say something of the event and the places, and nothing of who asked.
 const OF_THE_EVENT: [&str; 4] = ["SALE_CLOSED", "ADMISSION_REQUIRED", "SOLD_OUT", "SEAT_TAKEN"];
 
-/// The most wishes remembered of an event, and the most events; beyond, all are forgotten.
-const MOST: usize = 4_096;
+/// The most wishes that are remembered, and the most events; beyond, all are forgotten.
+const MOST: usize = 16_384;
 
 /// A wish, apart from who has it: with or without admission from the queue, which places.
 type Wish = (bool, Choice);
@@ -23,7 +23,14 @@ type Wish = (bool, Choice);
 #[derive(Debug)]
 pub(crate) struct Refusals {
     memory: Duration,
-    events: Mutex<HashMap<EventId, Recent>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    events: HashMap<EventId, Recent>,
+    /// How many wishes of all events are remembered.
+    wishes: usize,
 }
 
 /// Those of one event.
@@ -45,17 +52,16 @@ struct Refused {
 impl Refusals {
     /// Remembers each refusal for `memory`; nothing, if that is zero.
     pub(crate) fn new(memory: Duration) -> Self {
-        Self { memory, events: Mutex::default() }
+        Self { memory, known: Mutex::default() }
     }
 
     /// What `wish` was refused with moments ago. When that gets old, one of those who come is let
     /// through to ask again, and the others are refused for as long again at most.
     pub(crate) fn recall(&self, event: EventId, wish: &Wish, now: Timestamp) -> Option<Failure> {
-        let mut events = self.lock();
-        let recent = events.get_mut(&event)?;
-        let refused = recent.wishes.get_mut(wish)?;
+        let mut known = self.lock();
+        let refused = known.events.get_mut(&event)?.wishes.get_mut(wish)?;
         if refused.until.plus(self.memory) <= now {
-            recent.wishes.remove(wish);
+            known.remove(event, wish);
             return None;
         }
         if refused.until <= now && !mem::replace(&mut refused.asked_again, true) {
@@ -66,9 +72,7 @@ impl Refusals {
 
     /// Notes that `wish` was granted after all.
     pub(crate) fn lift(&self, event: EventId, wish: &Wish) {
-        if let Some(recent) = self.lock().get_mut(&event) {
-            recent.wishes.remove(wish);
-        }
+        self.lock().remove(event, wish);
     }
 
     /// Notes that `wish`, which was asked for at `asked_at`, was refused.
@@ -80,19 +84,15 @@ impl Refusals {
         if let Some(starts_at) = sale_starts_at(failure).filter(|at| *at > asked_at) {
             until = until.min(starts_at);
         }
-        let mut events = self.lock();
-        if events.len() >= MOST && !events.contains_key(&event) {
-            events.clear();
-        }
-        let recent = events.entry(event).or_default();
+        let mut known = self.lock();
+        let recent = known.recent(event);
         if asked_at <= recent.freed_at {
             return;
         }
-        if recent.wishes.len() >= MOST {
-            recent.wishes.clear();
-        }
         let refused = Refused { failure: failure.clone(), until, asked_again: false };
-        recent.wishes.insert(wish, refused);
+        if recent.wishes.insert(wish, refused).is_none() {
+            known.wishes += 1;
+        }
     }
 
     /// Places of `event` came back: nothing that was refused before `now` is refused for sure.
@@ -100,14 +100,33 @@ impl Refusals {
         if self.memory.is_zero() {
             return;
         }
-        let mut events = self.lock();
-        let recent = events.entry(event).or_default();
+        let mut known = self.lock();
+        let recent = known.recent(event);
         recent.freed_at = now;
-        recent.wishes.clear();
+        let forgotten = mem::take(&mut recent.wishes).len();
+        known.wishes -= forgotten;
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<EventId, Recent>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// What is known of `event`, which may take one wish more.
+    fn recent(&mut self, event: EventId) -> &mut Recent {
+        let full = self.events.len() >= MOST && !self.events.contains_key(&event);
+        if full || self.wishes >= MOST {
+            *self = Self::default();
+        }
+        self.events.entry(event).or_default()
+    }
+
+    fn remove(&mut self, event: EventId, wish: &Wish) {
+        let recent = self.events.get_mut(&event);
+        if recent.is_some_and(|recent| recent.wishes.remove(wish).is_some()) {
+            self.wishes -= 1;
+        }
     }
 }
 
@@ -217,8 +236,9 @@ mod tests {
             refusals.note(event(1), wish(number), NOON, &refusal("SOLD_OUT"));
             refusals.note(event(number), wish(1), NOON, &refusal("SOLD_OUT"));
         }
-        let events = refusals.lock();
-        assert!(events.len() <= MOST);
-        assert!(events.values().all(|recent| recent.wishes.len() <= MOST));
+        let known = refusals.lock();
+        let wishes: usize = known.events.values().map(|recent| recent.wishes.len()).sum();
+        assert!(known.events.len() <= MOST && wishes <= MOST);
+        assert_eq!(known.wishes, wishes);
     }
 }

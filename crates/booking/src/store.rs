@@ -25,7 +25,7 @@ macro_rules! columns {
 }
 
 /// Writes new bookings down, each unless its account has used its key before; answers which were
-/// written. A new booking has no offer, no payment and no outcome yet.
+/// written. A new booking has no offer and no payment yet; it may have been refused already.
 pub(crate) async fn insert_all(
     tx: &mut Tx,
     bookings: &[&Booking],
@@ -34,21 +34,23 @@ pub(crate) async fn insert_all(
     const INSERT: Sql = Sql::split(
         "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
          admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
-         attempts, undo, cancelling, refunds_failed, version) \
+         attempts, undo, cancelling, refunds_failed, version, refusal) \
          select id, reference, account_id, idempotency_key, event_id, choice::jsonb, admitted, \
-         status, payment_status, '', expires_at, created_at, due_at, leased, lease, 0, '', false, \
-         0, version from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], \
-         $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::text[], $10::timestamptz[], \
-         $11::timestamptz[], $12::timestamptz[], $13::boolean[], $14::bigint[], $15::bigint[]) \
+         status, payment_status, reason, expires_at, created_at, due_at, leased, lease, 0, '', \
+         false, 0, version, refusal::jsonb from (select * from unnest($1::uuid[], $2::text[], \
+         $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::text[], \
+         $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], \
+         $14::bigint[], $15::bigint[], $16::text[], $17::text[]) \
          new (id, reference, account_id, idempotency_key, event_id, choice, admitted, status, \
-         payment_status, expires_at, created_at, due_at, leased, lease, version) limit $16) new \
+         payment_status, expires_at, created_at, due_at, leased, lease, version, reason, refusal) \
+         limit $18) new \
          order by account_id, idempotency_key \
          on conflict (account_id, idempotency_key) do nothing returning id",
         "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
          admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
-         attempts, undo, cancelling, refunds_failed, version) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14, 0, '', 0, 0, \
-         $15) on conflict (account_id, idempotency_key) do nothing returning id",
+         attempts, undo, cancelling, refunds_failed, version, refusal) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $16, $10, $11, $12, $13, $14, 0, '', 0, 0, \
+         $15, $17) on conflict (account_id, idempotency_key) do nothing returning id",
     );
     let rows = bookings.iter().map(|booking| stored::opening(booking)).collect();
     tx.query_all(INSERT, rows).await?.iter().map(|row| row.get(0)).collect()

@@ -42,8 +42,8 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
 
 /// Opens a booking, or finds the one that the same key opened before: as it stands now, or refused
-/// as it was then. What the same wish was refused with moments ago it is refused with again; that
-/// opens no booking, and its key may be used again.
+/// as it was then. What the same wish was refused with moments ago it is refused with again,
+/// without asking anybody.
 ///
 /// # Errors
 /// What the request's form, the terms of sale or the places refuse; [`Error::KeyReused`];
@@ -59,13 +59,7 @@ pub(crate) async fn open_booking(
     let now = app.clock.now();
     let admitted = is_admitted(app, account_id, &command);
     let wish = (admitted, command.choice);
-    if let Some(refusal) = app.refusals.recall(command.event_id, &wish, now) {
-        app.counts.turned_away(&refusal);
-        return match app.find(account_id, command.idempotency_key).await? {
-            None => Err(refusal.into()),
-            Some(found) => known(app, context, found, (command.event_id, &wish.1)).await,
-        };
-    }
+    let refusal = app.refusals.recall(command.event_id, &wish, now);
     let (admitted, choice) = wish;
     let booking = Booking {
         id: BookingId::new(&*app.ids, now),
@@ -89,25 +83,19 @@ pub(crate) async fn open_booking(
         cursor: Cursor::default(),
     };
     let _flight = app.flights.take_off(booking.id);
-    let change = Change::opening(booking, app.lease_until(now))?;
+    let change = match refusal {
+        Some(refusal) => Change::refused(booking, refusal)?,
+        None => Change::opening(booking, app.lease_until(now))?,
+    };
     let asked = change.booking.clone();
     match app.open(context, change).await? {
+        None if asked.state.status == Status::Failed => answer(asked),
         None => opened(Box::pin(saga::drive(app, context, asked)).await?),
-        Some(found) => known(app, context, found, (asked.event_id, &asked.choice)).await,
+        Some(found) if (found.event_id, &found.choice) != (asked.event_id, &asked.choice) => {
+            Err(Error::KeyReused)
+        }
+        Some(found) => repeated(app, context, found).await,
     }
-}
-
-/// The answer to a request whose key was used before.
-async fn known(
-    app: &Arc<App>,
-    context: &Context,
-    found: Booking,
-    asked: (EventId, &Choice),
-) -> Result<Booking, Error> {
-    if (found.event_id, &found.choice) != asked {
-        return Err(Error::KeyReused);
-    }
-    repeated(app, context, found).await
 }
 
 /// For whom it is: the caller, or whom a service names.

@@ -71,8 +71,10 @@ const CODES: [(Code, &str); 10] = [
     (Code::Internal, "internal"),
 ];
 
-/// What is written of a new booking. Somebody has to go on with it, if need be at once.
+/// What is written of a new booking. Somebody has to go on with it, if need be at once, unless it
+/// is refused.
 pub(super) fn opening(booking: &Booking) -> Vec<Value> {
+    let goes_on = !booking.state.status.is_terminal();
     vec![
         booking.id.into(),
         booking.reference.as_str().into(),
@@ -85,10 +87,12 @@ pub(super) fn opening(booking: &Booking) -> Vec<Value> {
         booking.state.payment.as_str().into(),
         booking.expires_at.into(),
         booking.created_at.into(),
-        booking.cursor.due_at.unwrap_or(booking.created_at).into(),
+        booking.cursor.due_at.or(goes_on.then_some(booking.created_at)).into(),
         booking.cursor.leased.into(),
         booking.cursor.lease.into(),
         booking.version.into(),
+        booking.reason.as_str().into(),
+        refusal(booking),
     ]
 }
 
@@ -113,7 +117,7 @@ fn changing(booking: &Booking) -> Vec<Value> {
         booking.payment_id.into(),
         booking.client_secret.as_ref().map(|secret| secret.expose().as_str()).into(),
         booking.reason.as_str().into(),
-        booking.refusal.as_ref().map_or(Value::Null, |refusal| json(&stored_failure(refusal))),
+        refusal(booking),
         booking.expires_at.into(),
         booking.confirmed_at.into(),
         booking.cancelled_at.into(),
@@ -126,6 +130,10 @@ fn changing(booking: &Booking) -> Vec<Value> {
         cursor.refunds_failed.into(),
         booking.version.into(),
     ]
+}
+
+fn refusal(booking: &Booking) -> Value {
+    booking.refusal.as_ref().map_or(Value::Null, |refusal| json(&stored_failure(refusal)))
 }
 
 /// Reads a row of `columns!`.
