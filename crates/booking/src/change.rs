@@ -78,23 +78,26 @@ impl Change {
     /// `until`.
     pub(crate) fn opening(booking: Booking, until: Timestamp) -> Result<Self, Refusal> {
         let at = booking.created_at;
-        let mut change = Self::of(booking, at);
-        let opened = shapes::changed(&change.booking, Vec::new(), at);
-        change.news.push(("booking.opened", opened));
+        let mut change = Self::opened(booking, at);
         change.step(Input::ReserveSeats)?;
         change.lease(until);
         Ok(change)
     }
 
-    /// The change that opens `booking` refused, as the same wish was moments ago. Nobody is told
-    /// but who asked.
+    fn opened(booking: Booking, at: Timestamp) -> Self {
+        let mut change = Self::of(booking, at);
+        let opened = shapes::changed(&change.booking, Vec::new(), at);
+        change.news.push(("booking.opened", opened));
+        change
+    }
+
+    /// The change that opens `booking` refused, as the same wish was moments ago.
     pub(crate) fn refused(booking: Booking, refusal: Failure) -> Result<Self, Refusal> {
         let at = booking.created_at;
-        let mut change = Self::of(booking, at);
+        let mut change = Self::opened(booking, at);
         let reason = refusal.reason.clone();
         change.booking.refusal = Some(refusal);
         change.end(Input::Fail, &reason)?;
-        change.news.clear();
         Ok(change)
     }
 
