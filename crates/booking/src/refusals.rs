@@ -44,7 +44,10 @@ struct Recent {
 #[derive(Debug)]
 struct Refused {
     failure: Failure,
+    /// Until when it is surely fresh.
     until: Timestamp,
+    /// When it ends, though nobody has learned anything else.
+    ends_at: Timestamp,
     /// Whether somebody asks again, while the others are refused as before.
     asked_again: bool,
 }
@@ -60,7 +63,7 @@ impl Refusals {
     pub(crate) fn recall(&self, event: EventId, wish: &Wish, now: Timestamp) -> Option<Failure> {
         let mut known = self.lock();
         let refused = known.events.get_mut(&event)?.wishes.get_mut(wish)?;
-        if refused.until.plus(self.memory) <= now {
+        if refused.ends_at <= now {
             known.remove(event, wish);
             return None;
         }
@@ -80,16 +83,16 @@ impl Refusals {
         if self.memory.is_zero() || !OF_THE_EVENT.contains(&&*failure.reason) {
             return;
         }
-        let mut until = asked_at.plus(self.memory);
-        if let Some(starts_at) = sale_starts_at(failure).filter(|at| *at > asked_at) {
-            until = until.min(starts_at);
-        }
+        let starts_at = sale_starts_at(failure).filter(|at| *at > asked_at);
+        let limited = |at: Timestamp| starts_at.map_or(at, |starts_at| at.min(starts_at));
+        let (until, ends_at) = (asked_at.plus(self.memory), asked_at.plus(self.memory * 2));
+        let (until, ends_at) = (limited(until), limited(ends_at));
         let mut known = self.lock();
         let recent = known.recent(event);
         if asked_at <= recent.freed_at {
             return;
         }
-        let refused = Refused { failure: failure.clone(), until, asked_again: false };
+        let refused = Refused { failure: failure.clone(), until, ends_at, asked_again: false };
         if recent.wishes.insert(wish, refused).is_none() {
             known.wishes += 1;
         }
@@ -224,7 +227,13 @@ mod tests {
         let closed = |at: Timestamp| refusal("SALE_CLOSED").with("sale_starts_at_us", at.micros());
         refusals.note(event(1), wish(1), NOON, &closed(later(30)));
         assert!(refusals.recall(event(1), &wish(1), later(29)).is_some());
-        assert_eq!(refusals.recall(event(1), &wish(1), later(30)), None);
+        for ms in [30, 31] {
+            assert_eq!(
+                refusals.recall(event(1), &wish(1), later(ms)),
+                None,
+                "nobody, not only one"
+            );
+        }
         refusals.note(event(1), wish(1), NOON, &closed(NOON.minus(MEMORY)));
         assert!(refusals.recall(event(1), &wish(1), later(99)).is_some(), "it was over");
     }
