@@ -130,6 +130,13 @@ impl Writer {
                 waiting.push(message);
             }
         }
+        let requests = waiting.iter().map(|message| match message {
+            Message::Write(job) => job.requests(),
+            Message::Exclusive(_) | Message::Close(_) => 0,
+        });
+        if requests.sum::<usize>() >= RUSH {
+            self.next_at = Some(Instant::now() + PACE);
+        }
     }
 
     /// Commits `jobs` in one transaction and answers them all.
@@ -137,8 +144,6 @@ impl Writer {
         if jobs.is_empty() {
             return;
         }
-        let began = Instant::now();
-        let before = self.changes();
         let kept = match self.try_commit(jobs) {
             // A deferred constraint that one of them violates must not fail the others.
             Err(Error::Constraint(_) | Error::Unique { .. }) if jobs.len() > 1 => {
@@ -149,11 +154,6 @@ impl Writer {
             }
             result => result,
         };
-        let requests: usize = jobs.iter().map(|job| job.requests()).sum();
-        // Those who only looked made no flush that others could share.
-        if requests >= RUSH && self.changes() != before {
-            self.next_at = Some(began + PACE);
-        }
         if let Ok(kept) = kept {
             self.counters.writes.add(count(kept));
             self.counters.rollbacks.add(count(jobs.len() - kept));
@@ -164,11 +164,6 @@ impl Writer {
         for job in jobs.drain(..) {
             job.answer(kept.as_ref().map(|_| ()).map_err(Error::clone));
         }
-    }
-
-    /// How many rows were changed so far.
-    fn changes(&mut self) -> u64 {
-        lite(&mut self.tx).map(|lite| lite.connection.total_changes()).unwrap_or_default()
     }
 
     /// Runs all of `jobs` and commits; says how many were kept. A savepoint copies every page that
