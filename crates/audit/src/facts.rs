@@ -100,6 +100,7 @@ const BOOKINGS: &[Fact] = &[
         "where due_at is not null or leased or cancelling or undo <> ''
            or status not in ('CONFIRMED', 'CANCELLED', 'FAILED', 'EXPIRED')",
     ),
+    fact("answer", "select account_id, idempotency_key, id, refusal is not null from booking_keys"),
     fact(
         "step",
         "select 'booking', booking_id, version * 1000 + ordinal, from_status, to_status, input, at

@@ -7,6 +7,10 @@ create table booking (
     payment_status text, places integer, total integer, currency text, payment blob, due integer,
     created integer, open integer
 ) without rowid;
+-- What an account's key stands for: a booking, or a refusal without one.
+create table answer (
+    account blob, key text, id blob, refused integer, primary key (account, key)
+) without rowid;
 -- Every history: of bookings, payments, tickets and events. from_status is null where it is not told.
 create table step (
     machine text, subject blob, n integer, from_status text, to_status text, input text, at integer,

@@ -15,7 +15,7 @@ use crate::{
     Config, Error, NAME,
     change::Change,
     desk::{Decided, Desk, Question, Write, Wrote},
-    domain::Booking,
+    domain::{Booking, RefusedWish},
     flights::Flights,
     lag::Lag,
     metrics::Counts,
@@ -52,6 +52,24 @@ pub(crate) enum Written {
     Overtaken(Booking),
 }
 
+/// What a key stands for that was used before.
+pub(crate) enum Known {
+    /// This booking.
+    Booking(Booking),
+    /// A refusal without one.
+    Refusal(RefusedWish),
+}
+
+impl Known {
+    fn from(wrote: Wrote) -> Option<Self> {
+        match wrote {
+            Wrote::Instead(booking) => Some(Self::Booking(*booking)),
+            Wrote::Refused(wish) => Some(Self::Refusal(*wish)),
+            Wrote::Done | Wrote::Decided(_) => None,
+        }
+    }
+}
+
 impl App {
     /// The context in which this service calls others: for itself, in time for its lease.
     pub(crate) fn calling(&self, context: &Context) -> Context {
@@ -73,8 +91,8 @@ impl App {
         self.desk.lease_until(now)
     }
 
-    /// Writes a new booking down. Answers the booking that its account opened with its key before,
-    /// if there is one.
+    /// Writes a new booking down. Answers what the same key of its account stands for, if it has
+    /// been used before.
     ///
     /// # Errors
     /// Why it could not be written.
@@ -82,13 +100,25 @@ impl App {
         &self,
         context: &Context,
         change: Change,
-    ) -> Result<Option<Booking>, Error> {
+    ) -> Result<Option<Known>, Error> {
         let prepared = Arc::new(self.desk.prepare(context, change)?);
-        match self.writes.call(Write::Open(prepared.clone())).await? {
-            Wrote::Instead(found) => return Ok(Some(*found)),
-            Wrote::Done | Wrote::Decided(_) => self.tell(&prepared.change),
-        }
-        Ok(None)
+        let wrote = self.writes.call(Write::Open(prepared.clone())).await?;
+        Ok(Known::from(wrote).or_else(|| {
+            self.tell(&prepared.change);
+            None
+        }))
+    }
+
+    /// Writes down that a wish is refused without a booking; otherwise as [`App::open`].
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub(crate) async fn refuse(&self, wish: Arc<RefusedWish>) -> Result<Option<Known>, Error> {
+        let wrote = self.writes.call(Write::Refuse(wish.clone())).await?;
+        Ok(Known::from(wrote).or_else(|| {
+            self.counts.refused_again(&wish.refusal);
+            None
+        }))
     }
 
     /// Writes a change of the one who holds the booking's lease, which goes on while there is more
@@ -100,7 +130,7 @@ impl App {
         let prepared = Arc::new(self.desk.prepare(context, change)?);
         match self.writes.call(Write::Save(prepared.clone())).await? {
             Wrote::Instead(overtaken) => return Ok(Written::Overtaken(*overtaken)),
-            Wrote::Done | Wrote::Decided(_) => self.tell(&prepared.change),
+            Wrote::Done | Wrote::Decided(_) | Wrote::Refused(_) => self.tell(&prepared.change),
         }
         Ok(Written::Done(prepared.change.booking.clone()))
     }

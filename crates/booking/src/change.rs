@@ -1,7 +1,7 @@
 //! A change of one booking: the steps it takes, and the facts that others learn of it, to be
 //! written in one transaction.
 
-use kernel::{BookingId, Failure, Timestamp};
+use kernel::{BookingId, Timestamp};
 use wire::pb::{booking::v1::BookingChanged, ticket::v1::Ticket};
 
 use crate::{
@@ -78,26 +78,11 @@ impl Change {
     /// `until`.
     pub(crate) fn opening(booking: Booking, until: Timestamp) -> Result<Self, Refusal> {
         let at = booking.created_at;
-        let mut change = Self::opened(booking, at);
-        change.step(Input::ReserveSeats)?;
-        change.lease(until);
-        Ok(change)
-    }
-
-    fn opened(booking: Booking, at: Timestamp) -> Self {
         let mut change = Self::of(booking, at);
         let opened = shapes::changed(&change.booking, Vec::new(), at);
         change.news.push(("booking.opened", opened));
-        change
-    }
-
-    /// The change that opens `booking` refused, as the same wish was moments ago.
-    pub(crate) fn refused(booking: Booking, refusal: Failure) -> Result<Self, Refusal> {
-        let at = booking.created_at;
-        let mut change = Self::opened(booking, at);
-        let reason = refusal.reason.clone();
-        change.booking.refusal = Some(refusal);
-        change.end(Input::Fail, &reason)?;
+        change.step(Input::ReserveSeats)?;
+        change.lease(until);
         Ok(change)
     }
 

@@ -17,7 +17,15 @@ use platform::{
 };
 use wire::Context;
 
-use crate::{Error, NAME, change::Change, domain::Booking, store};
+use crate::{
+    Error, NAME,
+    change::Change,
+    domain::{Booking, RefusedWish},
+    store::{
+        self,
+        keys::{self, Answer, Claim},
+    },
+};
 
 /// What a decision makes of a booking; whether it changed anything.
 pub(crate) type Decision = Box<dyn Fn(&mut Change) -> Result<bool, Error> + Send + Sync>;
@@ -26,6 +34,8 @@ pub(crate) type Decision = Box<dyn Fn(&mut Change) -> Result<bool, Error> + Send
 pub(crate) enum Write {
     /// A new booking, unless its account has used its key before.
     Open(Arc<Prepared>),
+    /// A wish refused without a booking, unless its account has used its key before.
+    Refuse(Arc<RefusedWish>),
     /// A change by who holds the booking's lease, unless somebody was faster.
     Save(Arc<Prepared>),
     /// A decision by anybody, on the booking as it is by then.
@@ -53,6 +63,8 @@ pub(crate) enum Wrote {
     Done,
     /// Nothing, as there is this booking: of the same key, or changed by somebody else.
     Instead(Box<Booking>),
+    /// Nothing, as this was refused under the same key.
+    Refused(Box<RefusedWish>),
     /// The decision was made; nothing if it was made before.
     Decided(Option<Box<Decided>>),
 }
@@ -111,6 +123,7 @@ impl Desk {
         for write in writes {
             answers.push(match write {
                 Write::Open(prepared) => batch.open(prepared),
+                Write::Refuse(wish) => batch.refuse(wish),
                 Write::Save(prepared) => batch.save(prepared),
                 Write::Decide(question) => match batch.answer(question) {
                     Err(error) if question.message.is_some() => return Err(error),
@@ -127,9 +140,10 @@ impl Desk {
 struct Batch<'a> {
     desk: &'a Desk,
     notes: store::Notes,
-    inserted: HashSet<BookingId>,
-    /// Those whose keys were used before.
-    known: HashMap<(AccountId, String), Booking>,
+    /// Who got the keys they came with.
+    claimed: HashSet<BookingId>,
+    /// What the keys of the others stand for.
+    known: HashMap<(AccountId, String), Answer>,
     /// Messages that came for the first time and were not answered yet.
     fresh: HashSet<MessageId>,
     versions: HashMap<BookingId, i64>,
@@ -140,13 +154,14 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// Inserts what is new, notes the messages, locks what is there.
+    /// Claims keys, inserts what is new, notes the messages, locks what is there.
     async fn read(tx: &mut Tx, desk: &'a Desk, writes: &[Write]) -> Result<Self, Error> {
-        let (mut new, mut messages, mut ids) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let (mut claims, mut messages, mut ids) = (Vec::new(), Vec::new(), BTreeSet::new());
         let mut wanted = BTreeSet::new();
         for write in writes {
             match write {
-                Write::Open(prepared) => new.push(&prepared.change.booking),
+                Write::Open(prepared) => claims.push(Claim::Booking(&prepared.change.booking)),
+                Write::Refuse(wish) => claims.push(Claim::Refusal(wish)),
                 Write::Save(prepared) => {
                     ids.insert(prepared.change.booking.id);
                 }
@@ -157,15 +172,19 @@ impl<'a> Batch<'a> {
                 }
             }
         }
-        let inserted = store::insert_all(tx, &new).await?;
-        let keys = writes.iter().filter_map(|write| match write {
-            Write::Open(prepared) => {
-                let booking = &prepared.change.booking;
-                (!inserted.contains(&booking.id)).then_some((booking.account_id, &booking.key))
-            }
-            _ => None,
+        let claimed = keys::claim_all(tx, &claims).await?;
+        let (got, lost): (Vec<_>, Vec<_>) =
+            claims.into_iter().partition(|claim| claimed.contains(&claim.id()));
+        let new = got.into_iter().filter_map(|claim| match claim {
+            Claim::Booking(booking) => Some(booking),
+            Claim::Refusal(_) => None,
         });
-        let known = store::by_keys(tx, keys).await?;
+        store::insert_all(tx, &new.collect::<Vec<_>>()).await?;
+        let known = keys::find_all(tx, lost.iter().map(Claim::key)).await?;
+        wanted.extend(known.values().filter_map(|answer| match answer {
+            Answer::Booking(id) => Some(*id),
+            Answer::Refusal(_) => None,
+        }));
         let first = inbox::first_times(tx, NAME, &messages).await?;
         let fresh = messages.into_iter().zip(first).filter(|its| its.1).map(|its| its.0).collect();
         let versions = store::lock_all(tx, ids).await?;
@@ -180,7 +199,7 @@ impl<'a> Batch<'a> {
         Ok(Self {
             desk,
             notes: store::Notes::default(),
-            inserted,
+            claimed,
             known,
             fresh,
             versions,
@@ -192,12 +211,29 @@ impl<'a> Batch<'a> {
 
     fn open(&mut self, prepared: &Prepared) -> Result<Wrote, Error> {
         let booking = &prepared.change.booking;
-        if self.inserted.contains(&booking.id) {
+        if self.claimed.contains(&booking.id) {
             self.takes(&prepared.change, prepared.envelopes.iter().cloned());
             return Ok(Wrote::Done);
         }
-        let found = self.known.get(&(booking.account_id, booking.key.clone()));
-        found.map(|found| Wrote::Instead(Box::new(found.clone()))).ok_or(Error::NotFound)
+        self.known(booking.account_id, &booking.key)
+    }
+
+    fn refuse(&self, wish: &RefusedWish) -> Result<Wrote, Error> {
+        if self.claimed.contains(&wish.id) {
+            return Ok(Wrote::Done);
+        }
+        self.known(wish.account_id, &wish.key)
+    }
+
+    fn known(&self, account: AccountId, key: &str) -> Result<Wrote, Error> {
+        match self.known.get(&(account, key.to_owned())) {
+            Some(Answer::Booking(id)) => {
+                let found = self.bookings.get(id).ok_or(Error::NotFound)?;
+                Ok(Wrote::Instead(Box::new(found.clone())))
+            }
+            Some(Answer::Refusal(wish)) => Ok(Wrote::Refused(wish.clone())),
+            None => Err(Error::NotFound),
+        }
     }
 
     fn save(&mut self, prepared: &Prepared) -> Result<Wrote, Error> {

@@ -49,14 +49,26 @@ pub const CONFIG: &str = include_str!("../config.toml");
 /// The service's tables.
 pub const MIGRATIONS: db::Migrations = db::Migrations {
     owner: NAME,
-    postgres: &[db::Migration {
-        name: "0001_bookings",
-        sql: include_str!("../migrations/postgres/0001_bookings.sql"),
-    }],
-    sqlite: &[db::Migration {
-        name: "0001_bookings",
-        sql: include_str!("../migrations/sqlite/0001_bookings.sql"),
-    }],
+    postgres: &[
+        db::Migration {
+            name: "0001_bookings",
+            sql: include_str!("../migrations/postgres/0001_bookings.sql"),
+        },
+        db::Migration {
+            name: "0002_booking_keys",
+            sql: include_str!("../migrations/postgres/0002_booking_keys.sql"),
+        },
+    ],
+    sqlite: &[
+        db::Migration {
+            name: "0001_bookings",
+            sql: include_str!("../migrations/sqlite/0001_bookings.sql"),
+        },
+        db::Migration {
+            name: "0002_booking_keys",
+            sql: include_str!("../migrations/sqlite/0002_booking_keys.sql"),
+        },
+    ],
 };
 
 /// The service's configuration, as `config.toml` explains it.
@@ -148,7 +160,8 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         app.desk.outbox.relay(db, bus.clone(), &metrics, &tasks);
         let handler = consumers::payment_events(&app);
         bus.consume(NAME, &[PAYMENT_EVENTS], handler, &metrics, &tasks);
-        tasks::resume_sagas(app, &tasks);
+        tasks::resume_sagas(app.clone(), &tasks);
+        tasks::forget_refusals(app, &tasks);
     }))
 }
 

@@ -1,5 +1,6 @@
 //! What this service counts.
 
+use kernel::Failure;
 use platform::Metrics;
 use prometheus_client::{
     encoding::EncodeLabelSet,
@@ -47,6 +48,7 @@ pub(crate) struct Counts {
     confirmed: Counter,
     cancelled: Family<Reason, Counter>,
     failed: Family<Reason, Counter>,
+    refused: Family<Reason, Counter>,
     expired: Counter,
     payments_captured: Counter,
     payments_declined: Counter,
@@ -71,6 +73,10 @@ impl Counts {
             confirmed: counter("booking_confirmed", "Bookings confirmed"),
             cancelled: reasons("booking_cancelled", "Bookings cancelled, by who did it"),
             failed: reasons("booking_failed", "Bookings that could not be done, by reason"),
+            refused: reasons(
+                "booking_refused",
+                "Wishes refused without a booking, as the same was moments ago, by reason",
+            ),
             expired: counter("booking_expired", "Bookings not paid in time"),
             payments_captured: counter("booking_payment_captured", "Payments taken"),
             payments_declined: counter("booking_payment_failed", "Tries to pay that were declined"),
@@ -114,6 +120,11 @@ impl Counts {
             let label = StepStatus { step: letter.step.as_str(), status: "dead" };
             self.dead_letters.get_or_create(&label).inc();
         }
+    }
+
+    /// A wish that was refused without a booking.
+    pub(crate) fn refused_again(&self, refusal: &Failure) {
+        self.refused.get_or_create(&reason(&refusal.reason)).inc();
     }
 
     /// A refusal, if it is one of the state machine.

@@ -1,6 +1,7 @@
 //! The verbs.
 
 mod cancel_booking;
+mod forget_refusals;
 mod get_booking;
 mod get_history;
 mod list_bookings;
@@ -12,6 +13,7 @@ mod retry_dead_letter;
 use kernel::{BookingId, Caller, Failure};
 
 pub(crate) use cancel_booking::{CancelBooking, cancel_booking};
+pub(crate) use forget_refusals::forget_refusals;
 pub(crate) use get_booking::get_booking;
 pub(crate) use get_history::get_history;
 pub(crate) use list_bookings::list_bookings;

@@ -1,10 +1,11 @@
 //! The SQL of bookings, their history and their dead letters. One function, one promise.
 
+pub(crate) mod keys;
 mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use db::{Sql, Tx, Value};
 use kernel::{AccountId, BookingId, Timestamp};
@@ -24,36 +25,29 @@ macro_rules! columns {
     };
 }
 
-/// Writes new bookings down, each unless its account has used its key before; answers which were
-/// written. A new booking has no offer and no payment yet; it may have been refused already.
-pub(crate) async fn insert_all(
-    tx: &mut Tx,
-    bookings: &[&Booking],
-) -> Result<HashSet<BookingId>, db::Error> {
-    // In the order of keys, so that two transactions never wait for each other's rows crosswise.
+/// Writes new bookings down. A new booking has no offer and no payment yet.
+pub(crate) async fn insert_all(tx: &mut Tx, bookings: &[&Booking]) -> Result<(), db::Error> {
     const INSERT: Sql = Sql::split(
         "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
          admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
-         attempts, undo, cancelling, refunds_failed, version, refusal) \
+         attempts, undo, cancelling, refunds_failed, version) \
          select id, reference, account_id, idempotency_key, event_id, choice::jsonb, admitted, \
-         status, payment_status, reason, expires_at, created_at, due_at, leased, lease, 0, '', \
-         false, 0, version, refusal::jsonb from (select * from unnest($1::uuid[], $2::text[], \
-         $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::text[], \
+         status, payment_status, '', expires_at, created_at, due_at, leased, lease, 0, '', \
+         false, 0, version from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], \
+         $4::text[], $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::text[], \
          $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], \
-         $14::bigint[], $15::bigint[], $16::text[], $17::text[]) \
-         new (id, reference, account_id, idempotency_key, event_id, choice, admitted, status, \
-         payment_status, expires_at, created_at, due_at, leased, lease, version, reason, refusal) \
-         limit $18) new \
-         order by account_id, idempotency_key \
-         on conflict (account_id, idempotency_key) do nothing returning id",
+         $14::bigint[], $15::bigint[]) new (id, reference, account_id, idempotency_key, event_id, \
+         choice, admitted, status, payment_status, expires_at, created_at, due_at, leased, lease, \
+         version) limit $16) new",
         "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
          admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
-         attempts, undo, cancelling, refunds_failed, version, refusal) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $16, $10, $11, $12, $13, $14, 0, '', 0, 0, \
-         $15, $17) on conflict (account_id, idempotency_key) do nothing returning id",
+         attempts, undo, cancelling, refunds_failed, version) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14, 0, '', 0, 0, \
+         $15)",
     );
     let rows = bookings.iter().map(|booking| stored::opening(booking)).collect();
-    tx.query_all(INSERT, rows).await?.iter().map(|row| row.get(0)).collect()
+    tx.execute_all(INSERT, rows).await?;
+    Ok(())
 }
 
 /// Writes bookings as they are now; their rows are locked.
@@ -133,30 +127,6 @@ pub(crate) async fn load(tx: &mut Tx, id: BookingId) -> Result<Option<Booking>, 
         .query_opt(concat!("select ", columns!(), " from bookings where id = $1"), &[id.into()])
         .await?;
     row.map(|row| stored::booking(&row)).transpose()
-}
-
-/// The bookings that were opened with these keys of these accounts.
-pub(crate) async fn by_keys(
-    tx: &mut Tx,
-    keys: impl Iterator<Item = (AccountId, &String)>,
-) -> Result<HashMap<(AccountId, String), Booking>, db::Error> {
-    const FIND: Sql = Sql::split(
-        concat!(
-            "select ",
-            columns!(),
-            " from bookings join (select * from unnest($1::uuid[], $2::text[]) \
-             k (account_id, idempotency_key) limit $3) k using (account_id, idempotency_key)"
-        ),
-        concat!(
-            "select ",
-            columns!(),
-            " from bookings where account_id = $1 and idempotency_key = $2"
-        ),
-    );
-    let keys = keys.map(|(account, key)| vec![account.into(), key.as_str().into()]).collect();
-    let rows = tx.query_all(FIND, keys).await?;
-    let bookings = rows.iter().map(stored::booking);
-    bookings.map(|found| found.map(|it| ((it.account_id, it.key.clone()), it))).collect()
 }
 
 /// An account's bookings, newest first, that are older than `before`.

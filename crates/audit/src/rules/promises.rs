@@ -7,7 +7,16 @@ pub(super) const RULES: &[Rule] = &[
         "a key has one booking",
         "booking",
         "select account, 'key ' || key || ' stands for ' || count(*) || ' bookings'
-         from booking group by account, key having count(*) > 1",
+         from booking group by account, key having count(*) > 1
+         union all
+         select b.account, 'key ' || b.key || ' of booking ' || b.reference || case
+           when a.id is null then ' stands for nothing'
+           when a.refused then ' stands for a refusal' else ' stands for another' end
+         from booking b left join answer a on a.account = b.account and a.key = b.key
+         where a.id is null or a.refused or a.id <> b.id
+         union all
+         select a.account, 'key ' || a.key || ' stands for a booking that is not there'
+         from answer a left join booking b on b.id = a.id where not a.refused and b.id is null",
     ),
     rule(
         "a number of a line is given once",

@@ -52,6 +52,25 @@ pub(crate) struct Booking {
     pub(crate) cursor: Cursor,
 }
 
+/// A wish that is refused under a key of its buyer, without a booking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RefusedWish {
+    /// Names it as its booking would be named.
+    pub(crate) id: BookingId,
+    /// The buyer.
+    pub(crate) account_id: AccountId,
+    /// The key of the request.
+    pub(crate) key: String,
+    /// The event.
+    pub(crate) event_id: EventId,
+    /// What the buyer wants.
+    pub(crate) choice: Choice,
+    /// What it is refused with.
+    pub(crate) refusal: Failure,
+    /// When.
+    pub(crate) at: Timestamp,
+}
+
 /// The saga's cursor: when the booking is to be looked at again, and by whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Cursor {

@@ -9,9 +9,9 @@ use wire::Context;
 
 use crate::{
     Error,
-    app::App,
+    app::{App, Known},
     change::Change,
-    domain::{Booking, Cursor, State, Status},
+    domain::{Booking, Cursor, RefusedWish, State, Status},
     saga::{self, Driven},
 };
 
@@ -61,12 +61,22 @@ pub(crate) async fn open_booking(
     let wish = (admitted, command.choice);
     let refusal = app.refusals.recall(command.event_id, &wish, now);
     let (admitted, choice) = wish;
+    let (event_id, key) = (command.event_id, command.idempotency_key);
+    let id = BookingId::new(&*app.ids, now);
+    if let Some(refusal) = refusal {
+        let wish = RefusedWish { id, account_id, key, event_id, choice, refusal, at: now };
+        let wish = Arc::new(wish);
+        return match app.refuse(wish.clone()).await? {
+            None => Err(wish.refusal.clone().into()),
+            Some(known) => answer_known(app, context, known, (event_id, &wish.choice)).await,
+        };
+    }
     let booking = Booking {
-        id: BookingId::new(&*app.ids, now),
+        id,
         reference: reference("BKG", &*app.ids),
         account_id,
-        key: command.idempotency_key,
-        event_id: command.event_id,
+        key,
+        event_id,
         choice,
         admitted,
         state: State::NEW,
@@ -82,19 +92,12 @@ pub(crate) async fn open_booking(
         version: 0,
         cursor: Cursor::default(),
     };
-    let _flight = app.flights.take_off(booking.id);
-    let change = match refusal {
-        Some(refusal) => Change::refused(booking, refusal)?,
-        None => Change::opening(booking, app.lease_until(now))?,
-    };
+    let _flight = app.flights.take_off(id);
+    let change = Change::opening(booking, app.lease_until(now))?;
     let asked = change.booking.clone();
     match app.open(context, change).await? {
-        None if asked.state.status == Status::Failed => answer(asked),
         None => opened(Box::pin(saga::drive(app, context, asked)).await?),
-        Some(found) if (found.event_id, &found.choice) != (asked.event_id, &asked.choice) => {
-            Err(Error::KeyReused)
-        }
-        Some(found) => repeated(app, context, found).await,
+        Some(known) => answer_known(app, context, known, (event_id, &asked.choice)).await,
     }
 }
 
@@ -138,6 +141,24 @@ fn is_admitted(app: &App, account: AccountId, command: &OpenBooking) -> bool {
     }
     let opened = app.seal.open("admission", &command.admission_token, app.clock.now());
     opened.is_ok_and(|(content, _)| content == format!("{}/{account}", command.event_id))
+}
+
+/// The answer to a request whose key was used before, if it was for the same.
+async fn answer_known(
+    app: &Arc<App>,
+    context: &Context,
+    known: Known,
+    asked: (EventId, &Choice),
+) -> Result<Booking, Error> {
+    match known {
+        Known::Booking(found) if (found.event_id, &found.choice) == asked => {
+            repeated(app, context, found).await
+        }
+        Known::Refusal(found) if (found.event_id, &found.choice) == asked => {
+            Err(found.refusal.into())
+        }
+        Known::Booking(_) | Known::Refusal(_) => Err(Error::KeyReused),
+    }
 }
 
 /// The answer to a repeated request: once the first is over, here or in another process, or by

@@ -3,10 +3,15 @@
 use std::{borrow::Cow, sync::Arc};
 
 use db::{Error, Json, Row, Value};
-use kernel::{Choice, Code, Currency, Failure, FieldError, Money, Place, Secret, Timestamp};
+use kernel::{
+    AccountId, Choice, Code, Currency, Failure, FieldError, Money, Place, Secret, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Booking, Cursor, Line, Offer, PaymentStatus, State, Status, Terms, Undo};
+use super::keys::Answer;
+use crate::domain::{
+    Booking, Cursor, Line, Offer, PaymentStatus, RefusedWish, State, Status, Terms, Undo,
+};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,10 +76,8 @@ const CODES: [(Code, &str); 10] = [
     (Code::Internal, "internal"),
 ];
 
-/// What is written of a new booking. Somebody has to go on with it, if need be at once, unless it
-/// is refused.
+/// What is written of a new booking. Somebody has to go on with it, if need be at once.
 pub(super) fn opening(booking: &Booking) -> Vec<Value> {
-    let goes_on = !booking.state.status.is_terminal();
     vec![
         booking.id.into(),
         booking.reference.as_str().into(),
@@ -87,13 +90,36 @@ pub(super) fn opening(booking: &Booking) -> Vec<Value> {
         booking.state.payment.as_str().into(),
         booking.expires_at.into(),
         booking.created_at.into(),
-        booking.cursor.due_at.or(goes_on.then_some(booking.created_at)).into(),
+        booking.cursor.due_at.unwrap_or(booking.created_at).into(),
         booking.cursor.leased.into(),
         booking.cursor.lease.into(),
         booking.version.into(),
-        booking.reason.as_str().into(),
-        refusal(booking),
     ]
+}
+
+/// The event, the wish, the refusal and its moment; nothing of a booking.
+pub(super) fn refused(wish: Option<&RefusedWish>) -> [Value; 4] {
+    let Some(wish) = wish else { return [const { Value::Null }; 4] };
+    let (choice, refusal) = (stored_choice(&wish.choice), stored_failure(&wish.refusal));
+    [wish.event_id.into(), json(&choice), json(&refusal), wish.at.into()]
+}
+
+/// A row of account, key, id and [`refused`].
+pub(super) fn answer(row: &Row) -> Result<((AccountId, String), Answer), Error> {
+    let (account_id, key, id) = (row.get(0)?, row.get::<String>(1)?, row.get(2)?);
+    let answer = match row.get::<Option<Json<_>>>(5)? {
+        None => Answer::Booking(id),
+        Some(Json(refusal)) => Answer::Refusal(Box::new(RefusedWish {
+            id,
+            account_id,
+            key: key.clone(),
+            event_id: row.get(3)?,
+            choice: choice(row.get::<Json<_>>(4)?.0)?,
+            refusal: failure(refusal)?,
+            at: row.get(6)?,
+        })),
+    };
+    Ok(((account_id, key), answer))
 }
 
 /// The parameters of an update: the id, then what may change.

@@ -1,6 +1,6 @@
 //! Every statement on both engines.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use kernel::{
     AccountId, BookingId, Choice, Currency, EventId, Failure, Ids as _, Money, OrganizationId,
@@ -8,8 +8,11 @@ use kernel::{
 };
 use testkit::{SeededIds, TestDb};
 
-use super::*;
-use crate::domain::{Cursor, Line, Offer, PaymentStatus, State, Terms, Undo};
+use super::{
+    keys::{Answer, Claim},
+    *,
+};
+use crate::domain::{Cursor, Line, Offer, PaymentStatus, RefusedWish, State, Terms, Undo};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -98,7 +101,7 @@ fn full(ids: &SeededIds, account_id: AccountId, key: &str) -> Booking {
 /// Writes bookings down as they are.
 async fn put(tx: &mut Tx, bookings: &[Booking]) -> Result<(), db::Error> {
     let all: Vec<_> = bookings.iter().collect();
-    assert_eq!(insert_all(tx, &all).await?.len(), bookings.len());
+    insert_all(tx, &all).await?;
     save_all(tx, bookings.iter()).await
 }
 
@@ -108,7 +111,7 @@ async fn a_booking_is_read_as_it_was_written() {
         let ids = SeededIds::new(1);
         let account = AccountId::new(&ids, NOW);
         let (first, full) = (bare(&ids, account, "k"), full(&ids, account, "k"));
-        let twin = bare(&ids, account, "k");
+        let nobody = BookingId::from_uuid(ids.uuid(NOW));
         let saved = Booking {
             id: first.id,
             reference: first.reference.clone(),
@@ -119,19 +122,13 @@ async fn a_booking_is_read_as_it_was_written() {
         };
         let other = Booking { key: "k2".to_owned(), ..full };
         let check = db.db.write(move |tx| {
-            let (first, twin) = (first.clone(), twin.clone());
-            let (saved, other) = (saved.clone(), other.clone());
+            let (first, saved, other) = (first.clone(), saved.clone(), other.clone());
             Box::pin(async move {
-                let new = insert_all(tx, &[&first, &twin, &other]).await?;
-                assert_eq!(new, HashSet::from([first.id, other.id]), "the twin's key is known");
-                assert!(insert_all(tx, &[&twin]).await?.is_empty());
+                insert_all(tx, &[&first, &other]).await?;
+                insert_all(tx, &[]).await?;
                 save_all(tx, [&first, &other].into_iter()).await?;
                 assert_eq!(load(tx, first.id).await?.as_ref(), Some(&first));
-                let keys = ["k".to_owned(), "k2".to_owned(), "k3".to_owned()];
-                let found = by_keys(tx, keys.iter().map(|key| (account, key))).await?;
-                let expected = [&first, &other].map(|it| ((account, it.key.clone()), it.clone()));
-                assert_eq!(found, HashMap::from(expected));
-                let ids = BTreeSet::from([first.id, twin.id, other.id]);
+                let ids = BTreeSet::from([first.id, nobody, other.id]);
                 let versions = HashMap::from([(first.id, 1), (other.id, 1)]);
                 assert_eq!(lock_all(tx, ids.clone()).await?, versions);
                 let loaded = load_all(tx, ids).await?;
@@ -139,7 +136,7 @@ async fn a_booking_is_read_as_it_was_written() {
                 assert_eq!(loaded.len(), 2);
                 save_all(tx, std::iter::once(&saved)).await?;
                 assert_eq!(load(tx, first.id).await?.as_ref(), Some(&saved));
-                assert_eq!(load(tx, twin.id).await?, None);
+                assert_eq!(load(tx, nobody).await?, None);
                 Ok::<_, db::Error>(())
             })
         });
@@ -244,6 +241,109 @@ async fn history_lists_and_dead_letters_keep_their_order() {
                 unbury(tx, all[1].id, Step::CancelPayment).await?;
                 assert!(!buried(tx, all[1].id, Step::CancelPayment).await?);
                 assert_eq!(dead_letters(tx, None, 9).await?.len(), 2);
+                Ok::<_, db::Error>(())
+            })
+        });
+        check.await.unwrap_or_else(|error| panic!("{}: {error}", db.engine()));
+    }
+}
+
+fn refused(ids: &SeededIds, account_id: AccountId, key: &str, at: Timestamp) -> RefusedWish {
+    let booking = full(ids, account_id, key);
+    RefusedWish {
+        id: booking.id,
+        account_id,
+        key: key.to_owned(),
+        event_id: booking.event_id,
+        choice: booking.choice,
+        refusal: Failure::invalid("choice", "no").with("available", 3),
+        at,
+    }
+}
+
+#[tokio::test]
+async fn a_key_stands_for_who_came_first_and_a_refusal_for_a_while() {
+    for db in databases().await {
+        let ids = SeededIds::new(4);
+        let account = AccountId::new(&ids, NOW);
+        let (booking, twin) = (bare(&ids, account, "k"), bare(&ids, account, "k"));
+        let stranger = bare(&ids, AccountId::new(&ids, NOW), "k");
+        let at = |seconds: i64| Timestamp::from_seconds(1_800_000_000 + seconds);
+        let no = refused(&ids, account, "no", at(2));
+        let (again, late) = (bare(&ids, account, "no"), refused(&ids, account, "k", at(1)));
+        let older = refused(&ids, account, "older", at(1));
+        let check = db.db.write(move |tx| {
+            let (booking, twin, stranger) = (booking.clone(), twin.clone(), stranger.clone());
+            let (no, again, late, older) = (no.clone(), again.clone(), late.clone(), older.clone());
+            Box::pin(async move {
+                let claims = [
+                    Claim::Booking(&booking),
+                    Claim::Refusal(&no),
+                    Claim::Booking(&twin),
+                    Claim::Booking(&stranger),
+                    Claim::Booking(&again),
+                    Claim::Refusal(&late),
+                ];
+                let first = HashSet::from([booking.id, no.id, stranger.id]);
+                assert_eq!(keys::claim_all(tx, &claims).await?, first);
+                assert!(keys::claim_all(tx, &claims).await?.is_empty());
+                assert!(keys::claim_all(tx, &[]).await?.is_empty());
+                keys::claim_all(tx, &[Claim::Refusal(&older)]).await?;
+
+                let unknown = "unknown".to_owned();
+                let asked = [(account, &booking.key), (account, &no.key), (account, &unknown)];
+                let found = keys::find_all(tx, asked.into_iter()).await?;
+                let expected = [
+                    (booking.key.clone(), Answer::Booking(booking.id)),
+                    (no.key.clone(), Answer::Refusal(Box::new(no.clone()))),
+                ];
+                let expected = expected.map(|(key, answer)| ((account, key), answer));
+                assert_eq!(found, HashMap::from(expected));
+
+                assert_eq!(keys::forget(tx, at(3), 1).await?, 1, "the oldest first");
+                let left =
+                    keys::find_all(tx, [&no, &older].map(|it| (account, &it.key)).into_iter());
+                assert_eq!(left.await?.into_keys().collect::<Vec<_>>(), [(account, no.key)]);
+                assert_eq!(keys::forget(tx, at(2), 9).await?, 0);
+                assert_eq!(keys::forget(tx, at(3), 9).await?, 1);
+                let left = keys::find_all(tx, std::iter::once((account, &booking.key)));
+                assert_eq!(left.await?.len(), 1, "a booking's key is never forgotten");
+                Ok::<_, db::Error>(())
+            })
+        });
+        check.await.unwrap_or_else(|error| panic!("{}: {error}", db.engine()));
+    }
+}
+
+#[tokio::test]
+async fn bookings_from_before_keys_had_a_table_keep_theirs() {
+    const BEFORE: db::Migrations = db::Migrations {
+        owner: crate::NAME,
+        postgres: crate::MIGRATIONS.postgres.split_at(1).0,
+        sqlite: crate::MIGRATIONS.sqlite.split_at(1).0,
+    };
+    for db in testkit::databases(&[&platform::MIGRATIONS, &BEFORE]).await {
+        let ids = Arc::new(SeededIds::new(5));
+        let account = AccountId::new(&ids, NOW);
+        let all: Vec<_> = (0..3).map(|at| full(&ids, account, &format!("k{at}"))).collect();
+        let old = all.clone();
+        let written = db.db.write(move |tx| {
+            let old = old.clone();
+            Box::pin(async move { put(tx, &old).await })
+        });
+        written.await.unwrap();
+        db.db.migrate(&[&platform::MIGRATIONS, &crate::MIGRATIONS]).await.unwrap();
+        let check = db.db.write(move |tx| {
+            let (all, twin) = (all.clone(), bare(&ids, account, "k1"));
+            Box::pin(async move {
+                assert!(keys::claim_all(tx, &[Claim::Booking(&twin)]).await?.is_empty());
+                for booking in &all {
+                    assert_eq!(load(tx, booking.id).await?.as_ref(), Some(booking));
+                    let found = keys::find_all(tx, std::iter::once((account, &booking.key)));
+                    let answers: Vec<_> = found.await?.into_values().collect();
+                    assert_eq!(answers, [Answer::Booking(booking.id)]);
+                }
+                assert_eq!(list(tx, account, None, 9).await?.len(), 3);
                 Ok::<_, db::Error>(())
             })
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kernel::{AccountId, BookingId, Clock as _, Ids as _, MessageId};
+use kernel::{AccountId, BookingId, Clock as _, Code, Failure, Ids as _, MessageId};
 
 use super::stage::{Stage, stages};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     app::App,
     change::Change,
     desk::{Prepared, Question, Write, Wrote},
-    domain::{Booking, Input, Status},
+    domain::{Booking, Input, RefusedWish, Status},
     store,
 };
 
@@ -45,6 +45,18 @@ fn opening(stage: &Stage, app: &App, booking: &Booking, key: &str) -> (BookingId
     let id = booking.id;
     let change = Change::opening(booking, app.desk.lease_until(now)).unwrap();
     (id, Write::Open(prepared(stage, app, change)))
+}
+
+fn refusal(stage: &Stage, booking: &Booking, key: &str) -> Arc<RefusedWish> {
+    Arc::new(RefusedWish {
+        id: BookingId::new(&*stage.ids, stage.clock.now()),
+        account_id: booking.account_id,
+        key: key.to_owned(),
+        event_id: booking.event_id,
+        choice: booking.choice.clone(),
+        refusal: Failure::new(Code::Conflict, "SOLD_OUT", "no").with("available", 0),
+        at: stage.clock.now(),
+    })
 }
 
 fn question(
@@ -134,6 +146,34 @@ async fn each_of_a_mixed_batch_gets_its_own_answer() {
             app.db.read(move |tx| Box::pin(async move { store::history(tx, b.id).await }));
         let steps: Vec<_> = history.await.unwrap().iter().map(|step| step.to).collect();
         assert_eq!(steps[steps.len() - 2..], [Status::PaymentFailed, Status::Cancelled]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_stands_for_the_first_of_its_batch() {
+    for stage in stages().await {
+        let app = stage.app().await;
+        let booking = stage.open(&app, "a").await.unwrap();
+        let (no, late) = (refusal(&stage, &booking, "no"), refusal(&stage, &booking, "new"));
+        let (_, too_late) = opening(&stage, &app, &booking, "no");
+        let (new, open) = opening(&stage, &app, &booking, "new");
+        let writes = vec![
+            Write::Refuse(no.clone()),
+            too_late,
+            open,
+            Write::Refuse(late),
+            Write::Refuse(refusal(&stage, &booking, "a")),
+        ];
+        let answers = decide(&app, writes).await.unwrap();
+        let instead = |at: usize| match &answers[at] {
+            Ok(Wrote::Instead(booking)) => Some(booking.id),
+            _ => None,
+        };
+        assert!(matches!(answers[0], Ok(Wrote::Done)));
+        assert!(matches!(&answers[1], Ok(Wrote::Refused(known)) if **known == *no));
+        assert!(matches!(answers[2], Ok(Wrote::Done)));
+        assert_eq!((instead(3), instead(4)), (Some(new), Some(booking.id)));
+        assert_eq!(stage.load(new).await.state.status, Status::Reserving);
     }
 }
 

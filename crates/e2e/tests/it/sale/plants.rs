@@ -179,7 +179,20 @@ const PROMISES: &[Plant] = &[
         BOOKINGS,
         &["delete from bookings where id = (select id from bookings
              where status = 'CONFIRMED' order by id desc limit 1)"],
-        &["is lost", "of no booking"],
+        &["is lost", "of no booking", "stands for a booking that is not there"],
+    ),
+    plant(
+        BOOKINGS,
+        &["delete from booking_keys where id = (select id from bookings
+             order by id desc limit 1)"],
+        &["stands for nothing"],
+    ),
+    plant(
+        BOOKINGS,
+        &["update booking_keys set event_id = id, choice = '{}', refusal = '{}',
+             refused_at = {time}
+           where id = (select id from bookings order by id desc limit 1)"],
+        &["stands for a refusal"],
     ),
     plant(
         BOOKINGS,
@@ -191,7 +204,7 @@ const PROMISES: &[Plant] = &[
                idempotency_key from bookings order by id limit 1)
              where id = (select id from bookings order by id desc limit 1)",
         ],
-        &["stands for 2 bookings"],
+        &["stands for 2 bookings", "stands for another"],
     ),
     plant(
         BOOKINGS,
