@@ -18,7 +18,6 @@ use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
 use platform::{Metrics, Tasks, Unit, bus::Bus, outbox::Outbox};
 use tokio::sync::Notify;
-use tonic::service::Routes;
 use wire::pb::auth::v1::auth_service_server::AuthServiceServer;
 
 use crate::{app::App, keys::Keys, passwords::Passwords};
@@ -125,7 +124,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let outbox = app.outbox.clone();
     let relay_metrics = metrics.clone();
     Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(Routes::new(AuthServiceServer::new(api)))
+        .grpc(AuthServiceServer::new(api))
         .database(deps.db.clone())
         .task(move |tasks| {
             platform::housekeeping(deps.db.clone(), deps.clock, &tasks);

@@ -23,7 +23,6 @@ use platform::{
     tokens::Seal,
 };
 use tokio::sync::{Notify, Semaphore};
-use tonic::service::Routes;
 use wire::{
     Wire, pb::booking_worker::v1::booking_worker_service_server::BookingWorkerServiceServer,
 };
@@ -105,7 +104,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     });
     let server = BookingWorkerServiceServer::new(grpc::Api { app: app.clone() });
     Ok(Unit::new(NAME, metrics, tracked)
-        .grpc(Routes::new(server))
+        .grpc(server)
         .probe("queue", probe)
         .task(move |tasks| {
             let handler = consumers::handler(consumer);

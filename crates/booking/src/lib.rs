@@ -31,7 +31,6 @@ use platform::{
     outbox::Outbox,
     tokens::{Seal, Verifier},
 };
-use tonic::service::Routes;
 use wire::{Wire, pb::booking::v1::booking_service_server::BookingServiceServer};
 
 use error::Error;
@@ -151,7 +150,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let app = Arc::new(App::new(config, deps, &metrics, &tasks));
     let grpc = BookingServiceServer::new(grpc::Api { app: app.clone() });
     let unit = Unit::new(NAME, metrics.clone(), tasks)
-        .grpc(Routes::new(grpc))
+        .grpc(grpc)
         .database(db.clone())
         .http(http::routes(app.clone()));
     Ok(unit.task(move |tasks| {

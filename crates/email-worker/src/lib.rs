@@ -23,7 +23,6 @@ use platform::{
     bus::{ACCOUNT_EVENTS, BOOKING_EVENTS, Bus},
 };
 use tokio::sync::Notify;
-use tonic::service::Routes;
 use wire::pb::email_worker::v1::email_worker_service_server::EmailWorkerServiceServer;
 
 use crate::{app::App, domain::Pace, provider::Provider, templates::Templates};
@@ -128,7 +127,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     });
     let (bus, counts, consumer) = (deps.bus, metrics.clone(), app.clone());
     Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(Routes::new(EmailWorkerServiceServer::new(grpc::Api { app: app.clone() })))
+        .grpc(EmailWorkerServiceServer::new(grpc::Api { app: app.clone() }))
         .http(http::routes(app.clone()))
         .database(app.db.clone())
         .task(move |tasks| {

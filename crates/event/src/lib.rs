@@ -21,7 +21,6 @@ use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids};
 use platform::{Metrics, Tasks, Unit, bus::Bus, kv::Kv, outbox::Outbox};
 use tokio::sync::Notify;
-use tonic::service::Routes;
 use wire::{Wire, pb::event::v1::event_service_server::EventServiceServer};
 
 use crate::{
@@ -115,11 +114,11 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (metrics, bus, db) = (Metrics::new(), deps.bus.clone(), deps.db.clone());
     let app = assemble(&config, deps, &metrics);
     let server = EventServiceServer::new(grpc::Api { app: Arc::clone(&app) });
-    let routes = Routes::new(server.max_decoding_message_size(MAX_REQUEST_BYTES));
+    let server = server.max_decoding_message_size(MAX_REQUEST_BYTES);
     let (tracked, own) = (app.tasks.clone(), metrics.clone());
     let period = Duration::from_millis(config.advance_every_ms);
     let start = move |tasks: Tasks| tasks::start(&app, &bus, period, &own, &tasks);
-    Ok(Unit::new(NAME, metrics, tracked).grpc(routes).database(db).task(start))
+    Ok(Unit::new(NAME, metrics, tracked).grpc(server).database(db).task(start))
 }
 
 fn assemble(config: &Config, deps: Deps, metrics: &Metrics) -> Arc<App> {

@@ -148,7 +148,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (relayed, kept) = (metrics.clone(), db.clone());
     let (payments, refunds, logs) = (app.clone(), app.clone(), app.clone());
     Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(tonic::service::Routes::new(PaymentServiceServer::new(Grpc(app.clone()))))
+        .grpc(PaymentServiceServer::new(Grpc(app.clone())))
         .http(http::routes(app))
         .database(kept.clone())
         .task(move |tasks| outbox.relay(db, bus, &relayed, &tasks))

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc};
 
 use axum::Router;
 use db::Db;
-use tonic::service::Routes;
+use wire::Server;
 
 use crate::{Metrics, Tasks, database_metrics};
 
@@ -19,8 +19,8 @@ pub type Probe =
 pub struct Unit {
     /// The service's name: `booking`, `booking-worker`.
     pub name: &'static str,
-    /// Its gRPC services.
-    pub grpc: Option<Routes>,
+    /// Its gRPC server.
+    pub grpc: Option<Server>,
     /// Its own HTTP routes. The host adds `/health`, `/ready` and `/metrics`.
     pub http: Option<Router>,
     /// What to start once the faces listen.
@@ -49,10 +49,10 @@ impl Unit {
         }
     }
 
-    /// With these gRPC services.
+    /// With this gRPC server.
     #[must_use]
-    pub fn grpc(mut self, routes: Routes) -> Self {
-        self.grpc = Some(routes);
+    pub fn grpc(mut self, server: impl Into<Server>) -> Self {
+        self.grpc = Some(server.into());
         self
     }
 

@@ -26,7 +26,6 @@ use std::{
 use kernel::{Clock, Ids};
 use platform::{Metrics, Probe, Tasks, Unit, bus::Bus, kv::Kv, tokens::Verifier};
 use tokio::sync::Semaphore;
-use tonic::service::Routes;
 use wire::pb::realtime::v1::realtime_service_server::RealtimeServiceServer;
 
 use crate::{
@@ -122,7 +121,7 @@ fn unit(app: Arc<App>, bus: Bus, metrics: Metrics) -> Unit {
         Box::pin(async move { answer })
     });
     Unit::new(NAME, metrics, tracked)
-        .grpc(Routes::new(RealtimeServiceServer::new(grpc::Api { app: app.clone() })))
+        .grpc(RealtimeServiceServer::new(grpc::Api { app: app.clone() }))
         .http(door::routes(app))
         .task(move |tasks| relay::start(&listening, &tasks))
         .task(move |tasks| {

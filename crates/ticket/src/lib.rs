@@ -143,11 +143,8 @@ pub async fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let app = Arc::new(App::new(config, &deps, &metrics, tracked.clone()).await?);
     let service = TicketServiceServer::new(grpc::Api { app: app.clone() });
     let (db, bus, counted) = (deps.db.clone(), deps.bus, metrics.clone());
-    Ok(Unit::new(NAME, metrics, tracked)
-        .grpc(tonic::service::Routes::new(service))
-        .database(deps.db)
-        .task(move |tasks| {
-            app.outbox().relay(db, bus, &counted, &tasks);
-            tasks::expire_holds(app, &tasks);
-        }))
+    Ok(Unit::new(NAME, metrics, tracked).grpc(service).database(deps.db).task(move |tasks| {
+        app.outbox().relay(db, bus, &counted, &tasks);
+        tasks::expire_holds(app, &tasks);
+    }))
 }

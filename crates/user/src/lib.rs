@@ -18,7 +18,6 @@ use platform::{
     Metrics, Tasks, Unit,
     bus::{ACCOUNT_EVENTS, Bus},
 };
-use tonic::service::Routes;
 use wire::pb::user::v1::user_service_server::UserServiceServer;
 
 use crate::app::App;
@@ -74,7 +73,7 @@ pub fn build(_config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let api = grpc::Api { app: app.clone() };
     let (bus, counts) = (deps.bus, metrics.clone());
     Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(Routes::new(UserServiceServer::new(api)))
+        .grpc(UserServiceServer::new(api))
         .database(app.db.clone())
         .task(move |tasks| {
             let handler = consumers::account_events(app.clone());

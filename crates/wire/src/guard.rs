@@ -18,7 +18,7 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
-use tonic::{body::Body, service::Routes};
+use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument;
 
@@ -27,10 +27,31 @@ use crate::{Context, mesh::Shared, methods, methods::Method, status};
 /// Calls that one service works on at a time; one more is refused at once, for it would only wait.
 pub(crate) const MAX_UNDER_WAY: usize = 4_096;
 
-/// A service's routes behind the server stack. Cheap to clone.
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// What answers the calls of one service: a generated server, which finds the method by itself, or
+/// several of them as [`tonic::service::Routes`]. Cheap to clone.
+#[derive(Clone)]
+pub struct Server(Arc<dyn Fn(Request<Body>) -> Answering + Send + Sync>);
+
+impl<S> From<S> for Server
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    fn from(server: S) -> Self {
+        Self(Arc::new(move |request| Box::pin(server.clone().call(request))))
+    }
+}
+
+/// A service's server behind the server stack. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Guard {
-    routes: Routes,
+    server: Server,
     door: Arc<Door>,
 }
 
@@ -44,20 +65,20 @@ struct Door {
 impl Guard {
     pub(crate) fn new(
         service: &'static str,
-        routes: Routes,
+        server: Server,
         shared: Arc<Shared>,
         limit: usize,
     ) -> Self {
         let door = Door { service, shared, limit: Semaphore::new(limit) };
-        Self { routes: routes.prepare(), door: Arc::new(door) }
+        Self { server, door: Arc::new(door) }
     }
 
     /// Answers one call; refusals and faults are answers too.
     pub(crate) async fn answer(self, request: Request<Body>) -> Response<Body> {
-        let Self { routes, door } = self;
+        let Self { server, door } = self;
         let method = methods::find(request.uri().path());
         let under_way = door.shared.server.begin(method);
-        let response = match door.pass(routes, method, request).await {
+        let response = match door.pass(&server, method, request).await {
             Ok(response) => response,
             Err(failure) => status(failure).into_http(),
         };
@@ -69,7 +90,7 @@ impl Guard {
 impl Door {
     async fn pass(
         &self,
-        mut routes: Routes,
+        server: &Server,
         method: &Method,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Failure> {
@@ -89,7 +110,7 @@ impl Door {
             method = method.name,
             correlation_id
         );
-        let answer = AssertUnwindSafe(async move { routes.call(request).await });
+        let answer = AssertUnwindSafe(async move { (server.0)(request).await });
         let answer = answer.catch_unwind().instrument(span);
         let answer = match deadline {
             Some(at) => timeout_at(at, answer).await.map_err(|_| too_late())?,

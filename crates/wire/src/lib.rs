@@ -22,6 +22,7 @@ mod wire;
 pub use behind::{behind, tell_behind};
 pub use context::Context;
 pub use convert::{choice, id, money, page, place, to_choice, to_money, to_place};
+pub use guard::Server;
 pub use mesh::{Mesh, MeshError, MeshSettings};
 pub use status::{failure, status};
 pub use tls::Tls;

@@ -25,7 +25,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
     Context, Tls, Wire,
-    guard::{Guard, MAX_UNDER_WAY},
+    guard::{Guard, MAX_UNDER_WAY, Server},
     health,
     identity::Signer,
     methods,
@@ -178,13 +178,17 @@ impl Mesh {
         Ok(Wire::new(target, Context::service(from)))
     }
 
-    /// Wraps a service's routes in the server stack (identity check, deadline, trace, metrics, load
+    /// Wraps a service's server in the server stack (identity check, deadline, trace, metrics, load
     /// shedding, panics caught), puts them into its slot, and returns them for the listener, with
     /// health and reflection of what is served.
     ///
     /// # Errors
     /// If the slot was filled before.
-    pub fn fill(&self, service: &'static str, routes: Routes) -> Result<axum::Router, MeshError> {
+    pub fn fill(
+        &self,
+        service: &'static str,
+        server: impl Into<Server>,
+    ) -> Result<axum::Router, MeshError> {
         let names = methods::grpc_services(service);
         let (reporter, health) = tonic_health::server::health_reporter();
         let mut reflection = tonic_reflection::server::Builder::configure()
@@ -206,7 +210,7 @@ impl Mesh {
         let mut reporters = self.0.reporters.lock().unwrap_or_else(PoisonError::into_inner);
         reporters.push((service, reporter));
         drop(reporters);
-        let guard = Guard::new(service, routes, self.0.shared.clone(), MAX_UNDER_WAY);
+        let guard = Guard::new(service, server.into(), self.0.shared.clone(), MAX_UNDER_WAY);
         self.target(service).fill(&guard);
         Ok(listener.into_axum_router().fallback_service(guard))
     }

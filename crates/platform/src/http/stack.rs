@@ -80,9 +80,8 @@ pub fn stack(router: Router, unit: &Unit) -> Router {
     metrics.register("http_requests", "Answered requests.", seen.requests.clone());
     let help = "Time to answer, in seconds.";
     metrics.register("http_request_duration_seconds", help, seen.durations.clone());
-    router
-        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn_with_state(Arc::new(seen), around))
+    let around = from_fn_with_state(Arc::new(seen), around);
+    router.layer((around, DefaultBodyLimit::max(MAX_BODY_BYTES)))
 }
 
 /// The context in which `caller` asks: with the correlation id, trace and deadline of the request.
