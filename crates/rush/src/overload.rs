@@ -61,7 +61,7 @@ impl Overload {
             worst_per_second: working
                 .windows(STRETCH)
                 .map(|stretch| mean(stretch, ticketed))
-                .fold(f64::INFINITY, f64::min),
+                .fold(mean(working, ticketed), f64::min),
             put_off_per_second: mean(surge, |second| second.put_off),
             recovered_seconds: (recovered < after.len()).then_some(recovered as u64),
         })
@@ -135,6 +135,10 @@ mod tests {
         assert_eq!((told.goodput_per_second, told.worst_per_second), (45.0, 45.0));
         assert_eq!((told.put_off_per_second, told.recovered_seconds), (450.0, Some(4)));
         assert!(told.to_string().contains("goodput during overload / peak: 0.75"), "{told}");
+
+        let short = Scenario { window: Duration::from_secs(40), ..scenario.clone() };
+        let brief = Overload::of(&short, &seconds[24..]).unwrap();
+        assert_eq!(brief.worst_per_second, brief.goodput_per_second, "a surge of twelve seconds");
 
         seconds[99].put_off = 1;
         assert_eq!(Overload::of(&scenario, &seconds).unwrap().recovered_seconds, None);
