@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{
     bare::Books,
-    buyer::{CONFIRMED, HELD, LOOKED, PAID, STEPS, WHOLE, Wishes, crowd},
+    buyer::{CONFIRMED, HELD, LOOKED, PAID, STEPS, WHOLE, Wishes, crowd, sell},
     platform::{Choice, Hall, StandArgs},
     stand::{Stand, on_this_thread},
     tally::Tally,
@@ -33,6 +33,9 @@ pub(crate) struct BookingsArgs {
     /// Also without coalescing, on a second platform, in turns
     #[arg(long)]
     uncoalesced: bool,
+    /// Also on a second platform, which has sold so many tickets before
+    #[arg(long, value_name = "TICKETS")]
+    sold: Option<u32>,
     /// Also the bare database: the same rows once more, in the same batches; distributed shape only
     #[arg(long)]
     bare: bool,
@@ -54,18 +57,26 @@ const COLUMNS: &str = "| hall | platform | buyers | bookings/s | best second | h
 
 /// Measures each number of callers with each way to choose.
 pub(crate) fn run(args: &BookingsArgs) -> Result<(), Failure> {
-    let ways: &[(&str, &[(&str, &str)])] =
-        &[("as shipped", &[]), ("one request at a time", &UNCOALESCED)];
-    let count = if args.uncoalesced { 2 } else { 1 };
+    let shipped: &[(&str, &str)] = &[];
+    let mut ways = vec![("as shipped".to_owned(), shipped, 0)];
+    if args.uncoalesced {
+        ways.push(("one request at a time".to_owned(), &UNCOALESCED, 0));
+    }
+    if let Some(sold) = args.sold {
+        ways.push((format!("{sold} sold before"), shipped, sold));
+    }
     let mut platforms = Vec::new();
-    for (name, settings) in ways.iter().take(count) {
-        platforms.push((*name, args.stand.platform(&infra::random_hex(32)?, settings)?));
+    for (name, settings, sold) in ways {
+        let platform = args.stand.platform(&infra::random_hex(32)?, settings)?;
+        platforms.push((name, platform, sold));
     }
     let most = args.callers.iter().copied().max().unwrap_or(1);
     on_this_thread(async {
         let mut stands = Vec::new();
-        for (name, platform) in platforms {
-            stands.push((name, Rc::new(Stand::set(platform, most).await?)));
+        for (name, platform, sold) in platforms {
+            let stand = Rc::new(Stand::set(platform, most).await?);
+            sell(&stand, sold).await?;
+            stands.push((name, stand));
         }
         let mut rows = String::new();
         for choice in &args.choice {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     connection::Connection,
-    platform::{Choice, Hall},
+    platform::{Choice, Hall, PLACES_AT_ONCE},
     stand::Stand,
     tally::{Course, Tally},
 };
@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How much the last confirmation counts in what confirmations took lately.
 const NEWS: f64 = 0.05;
 const FIRST_GUESS_MS: f64 = 50.0;
+/// Where much is sold at once, so many places of a hall.
+const LARGEST_HALL: u32 = 100_000;
 /// How long selling a hall out may take that is to be sold out.
 const SALE_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -50,6 +52,24 @@ pub(crate) async fn sell_out(stand: &Rc<Stand>, sale: Sale, hall: Hall) -> Resul
         return Ok(());
     }
     Err(format!("a hall that is not sold out: {}", tally.refusals()).into())
+}
+
+/// Lets all accounts buy until so many tickets are sold, in halls of their own.
+pub(crate) async fn sell(stand: &Rc<Stand>, tickets: u32) -> Result<(), Failure> {
+    let halls = (0..tickets).step_by(LARGEST_HALL as usize);
+    for places in halls.map(|sold| LARGEST_HALL.min(tickets - sold)) {
+        let hall = Hall { choice: Choice::Counter, places, queue: false };
+        let now = Instant::now();
+        let tally = Rc::new(Tally::new(STEPS, Course { from: now, until: now + SALE_PATIENCE })?);
+        let wishes = Wishes::new(stand.sale(hall).await?, (hall.choice, places), PLACES_AT_ONCE);
+        let buyers = crowd(stand, u32::MAX, (wishes, &tally))?.into_iter();
+        let crowd = buyers.map(|buyer| async move || buyer.buy().await).collect();
+        stand.run(&tally, crowd).await?;
+        if tally.all(CONFIRMED) != u64::from(places / PLACES_AT_ONCE) {
+            return Err(format!("a hall that is not sold out: {}", tally.refusals()).into());
+        }
+    }
+    Ok(())
 }
 
 /// The first `count` accounts as buyers.

@@ -57,6 +57,8 @@ pub(crate) struct Platform {
     pub(crate) beside: Vec<Part>,
 }
 
+/// Where much is sold at once, so many places of a booking.
+pub(crate) const PLACES_AT_ONCE: u32 = 10;
 /// Longer than any course.
 const HOLD: Duration = Duration::from_secs(3_600);
 
@@ -110,7 +112,8 @@ impl Hall {
             Choice::Best => [0, 1, 0],
             Choice::Counter => [0, 0, 1],
         };
-        let behaviour = Behaviour { queue: self.queue, ways, ..sale.behaviour };
+        let most_places = sale.behaviour.most_places.max(PLACES_AT_ONCE);
+        let behaviour = Behaviour { queue: self.queue, ways, most_places, ..sale.behaviour };
         let (places, admissions_per_minute) = (self.places, 1);
         Scenario { places, admissions_per_minute, hold_ttl: HOLD, behaviour, ..sale }
     }
