@@ -53,14 +53,23 @@ pub const CONFIG: &str = include_str!("../config.toml");
 /// The sandbox's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     owner: NAME,
-    postgres: &[Migration {
-        name: "0001_sandbox",
-        sql: include_str!("../migrations/postgres/0001_sandbox.sql"),
-    }],
-    sqlite: &[Migration {
-        name: "0001_sandbox",
-        sql: include_str!("../migrations/sqlite/0001_sandbox.sql"),
-    }],
+    postgres: &[
+        Migration {
+            name: "0001_sandbox",
+            sql: include_str!("../migrations/postgres/0001_sandbox.sql"),
+        },
+        Migration {
+            name: "0002_lists",
+            sql: include_str!("../migrations/postgres/0002_lists.sql"),
+        },
+    ],
+    sqlite: &[
+        Migration {
+            name: "0001_sandbox",
+            sql: include_str!("../migrations/sqlite/0001_sandbox.sql"),
+        },
+        Migration { name: "0002_lists", sql: include_str!("../migrations/sqlite/0002_lists.sql") },
+    ],
 };
 
 /// The section `[stripe-sandbox]`: how the sandbox is reached and whom it tells.

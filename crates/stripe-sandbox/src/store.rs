@@ -3,6 +3,8 @@
 use db::{Error, Row, Sql, Tx, Value};
 use kernel::Timestamp;
 
+use crate::session::{CHARGE, REFUND};
+
 /// An object to keep.
 pub(crate) struct NewObject {
     pub(crate) id: String,
@@ -84,10 +86,16 @@ pub(crate) async fn update_object(tx: &mut Tx, id: &str, doc: String) -> Result<
 
 /// Objects of a kind as JSON, newest first.
 pub(crate) async fn list(tx: &mut Tx, slice: &Slice<'_>) -> Result<Vec<String>, Error> {
-    let sql =
+    const LATEST: &str =
         "select cast(doc as text) from stripe_objects where kind = $1 and ($2 = '' or lookup = $2)
         and ($3 = '' or seq < (select o.seq from stripe_objects o where o.id = $3))
         order by seq desc limit $4";
+    const OF_INTENT: &str = "select cast(doc as text) from stripe_objects
+        where kind in ('charge', 'refund') and kind = $1 and lookup = $2
+        and ($3 = '' or seq < (select o.seq from stripe_objects o where o.id = $3))
+        order by seq desc limit $4";
+    let of_intent = [CHARGE, REFUND].contains(&slice.kind) && !slice.lookup.is_empty();
+    let sql = if of_intent { OF_INTENT } else { LATEST };
     let params = [
         Value::Text(slice.kind.into()),
         Value::Text(slice.lookup.into()),
