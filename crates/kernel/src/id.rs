@@ -38,16 +38,26 @@ impl<I: Ids + ?Sized> Ids for Arc<I> {
 /// Crockford's base 32: no I, L, O or U, so that a reference survives a phone call.
 const CROCKFORD: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A short reference for people: `prefix` and 12 characters (60 bits) of Crockford's base 32.
+/// Characters of a reference that its moment chooses: 20 bits.
+const TIME_LENGTH: u32 = 4;
+/// Characters of a reference that chance chooses: 40 bits.
+const RANDOM_LENGTH: usize = 8;
+/// For how long references begin alike: 2^16 microseconds.
+const TICK_BITS: u32 = 16;
+
+/// A short reference for people: `prefix` and 12 characters of Crockford's base 32. The first four
+/// tell the moment `now`, to 66 ms and in a circle of 19 hours, so that references made together
+/// are together in an index, however large it is; the others are random.
 #[must_use]
-pub fn reference(prefix: &str, ids: &dyn Ids) -> String {
-    let mut random = [0_u8; 12];
+pub fn reference(prefix: &str, ids: &dyn Ids, now: Timestamp) -> String {
+    let mut random = [0_u8; RANDOM_LENGTH];
     ids.fill(&mut random);
-    let mut text = String::with_capacity(prefix.len() + random.len());
+    let ticks = now.micros() >> TICK_BITS;
+    let time = (0..TIME_LENGTH).rev().map(|place| (ticks >> (5 * place)) as u8);
+    let letter = |byte: u8| CROCKFORD.get(usize::from(byte & 31)).map(|letter| char::from(*letter));
+    let mut text = String::with_capacity(prefix.len() + TIME_LENGTH as usize + RANDOM_LENGTH);
     text.push_str(prefix);
-    text.extend(random.iter().filter_map(|byte| {
-        CROCKFORD.get(usize::from(byte & 31)).map(|character| char::from(*character))
-    }));
+    text.extend(time.chain(random).filter_map(letter));
     text
 }
 
@@ -167,8 +177,26 @@ mod tests {
 
     #[test]
     fn references_avoid_letters_that_are_confused() {
-        let text = reference("BKG", &Counting(200.into()));
+        let text = reference("BKG", &Counting(200.into()), Timestamp::from_seconds(1_800_000_000));
         assert_eq!(text.len(), 15);
         assert!(!text[3..].contains(['I', 'L', 'O', 'U']));
+    }
+
+    #[test]
+    fn references_made_together_begin_alike_and_later_ones_come_later() {
+        let ids = Counting(0.into());
+        let begins = |ms: i64| {
+            let at = Timestamp::from_micros(1_800_000_000_000_000 + ms * 1_000);
+            reference("TKT", &ids, at)[3..7].to_owned()
+        };
+        let (first, second, third) = (begins(0), begins(1_000), begins(60_000));
+        assert!(first < second && second < third, "{first} {second} {third}");
+        assert_eq!(begins(0), first);
+        let cycle = i64::try_from((1_u64 << 36) / 1_000).unwrap();
+        assert!([first, begins(1)].contains(&begins(cycle)), "after 19 hours");
+        assert_ne!(
+            reference("TKT", &ids, Timestamp::EPOCH),
+            reference("TKT", &ids, Timestamp::EPOCH)
+        );
     }
 }

@@ -73,7 +73,7 @@ pub(crate) async fn open_booking(
     }
     let booking = Booking {
         id,
-        reference: reference("BKG", &*app.ids),
+        reference: reference("BKG", &*app.ids, now),
         account_id,
         key,
         event_id,

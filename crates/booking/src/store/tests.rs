@@ -23,7 +23,7 @@ async fn databases() -> Vec<TestDb> {
 fn bare(ids: &SeededIds, account_id: AccountId, key: &str) -> Booking {
     Booking {
         id: BookingId::from_uuid(ids.uuid(NOW)),
-        reference: kernel::reference("BKG", ids),
+        reference: kernel::reference("BKG", ids, NOW),
         account_id,
         key: key.to_owned(),
         event_id: EventId::new(ids, NOW),

@@ -32,7 +32,7 @@ fn opening(stage: &Stage, app: &App, booking: &Booking, key: &str) -> (BookingId
     let now = stage.clock.now();
     let booking = Booking {
         id: BookingId::new(&*stage.ids, now),
-        reference: kernel::reference("BKG", &*stage.ids),
+        reference: kernel::reference("BKG", &*stage.ids, now),
         key: key.to_owned(),
         state: crate::domain::State::NEW,
         offer: None,

@@ -146,7 +146,7 @@ fn prepare(
         let code = Code { ticket_id, event_id, valid_until: room.inventory.ends_at };
         tickets.push(Ticket {
             ticket_id,
-            number: reference("TKT", app.ids()),
+            number: reference("TKT", app.ids(), now),
             hold_id: hold.hold_id,
             booking_id: command.booking_id,
             ordinal,
