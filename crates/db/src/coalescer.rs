@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Body, Db, Engine, Error, PACE, RUSH, Tx};
+use crate::{Body, Db, Engine, Error, POSTGRES_PACE, RUSH, Tx};
 
 /// Limits of a [`Coalescer`].
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +122,7 @@ where
     async fn work(self: Arc<Self>) {
         while let Some((requests, callers)) = self.take() {
             let paced = self.db.engine() == Engine::Postgres && requests.len() >= RUSH;
-            let next_at = Instant::now() + PACE;
+            let next_at = Instant::now() + POSTGRES_PACE;
             self.decide(Arc::new(requests), callers).await;
             if paced {
                 sleep_until(next_at).await;

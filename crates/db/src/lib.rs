@@ -43,7 +43,9 @@ use crate::{
 /// The least time from one batch of a rush to the next. Fewer commits write fewer pages, and
 /// statements for many rows cost less than many; who is alone waits for nobody. As `commit_delay`
 /// of PostgreSQL, where it sits before the flush only.
-const PACE: Duration = Duration::from_millis(5);
+const SQLITE_PACE: Duration = Duration::from_millis(5);
+/// Each statement costs far more there, however many rows it has.
+const POSTGRES_PACE: Duration = Duration::from_millis(10);
 /// How many requests in a batch are a rush. As `commit_siblings` of PostgreSQL.
 const RUSH: usize = 8;
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::tx::{self, lite};
-use crate::{Body, Error, PACE, RUSH, Tx, stats::Counters};
+use crate::{Body, Error, RUSH, SQLITE_PACE, Tx, stats::Counters};
 
 /// The most transactions that share a commit; it bounds how long the first of them waits.
 const MAX_BATCH: usize = 1_024;
@@ -135,7 +135,7 @@ impl Writer {
             Message::Exclusive(_) | Message::Close(_) => 0,
         });
         if requests.sum::<usize>() >= RUSH {
-            self.next_at = Some(Instant::now() + PACE);
+            self.next_at = Some(Instant::now() + SQLITE_PACE);
         }
     }
 
