@@ -103,10 +103,20 @@ async fn a_wish_that_was_refused_moments_ago_is_refused_without_asking_anybody()
     }
 }
 
+/// Takes away what guards keys; answers how many there were.
+async fn forget_keys(stage: &Stage) -> u64 {
+    let gone = stage
+        .db
+        .db
+        .write(|tx| Box::pin(async move { tx.execute("delete from booking_keys", &[]).await }));
+    Result::<_, db::Error>::unwrap(gone.await)
+}
+
 #[tokio::test]
 async fn a_key_is_answered_once_though_a_refusal_and_a_booking_race_for_it() {
     for stage in stages().await {
-        let app = stage.app().await;
+        // Two processes, so that they meet in the database and not in one batch.
+        let (app, other) = (stage.app().await, stage.app().await);
         stage.world.memory().sale.capacity = 100;
         for round in 0..20 {
             let (refusing, key) = (round % 2 == 0, format!("k{round}"));
@@ -122,9 +132,9 @@ async fn a_key_is_answered_once_though_a_refusal_and_a_booking_race_for_it() {
             });
             let open = stage.open(&app, &key);
             let (refused, opened) = if refusing {
-                tokio::join!(app.refuse(wish), open)
+                tokio::join!(other.refuse(wish.clone()), open)
             } else {
-                let (opened, refused) = tokio::join!(open, app.refuse(wish));
+                let (opened, refused) = tokio::join!(open, other.refuse(wish.clone()));
                 (refused, opened)
             };
             match (refused.unwrap(), opened) {
@@ -134,6 +144,11 @@ async fn a_key_is_answered_once_though_a_refusal_and_a_booking_race_for_it() {
                     panic!("{key}: refused {}, {:?}", known.is_none(), opened.map(|it| it.id))
                 }
             }
+            assert!(other.refuse(wish.clone()).await.unwrap().is_some(), "{key} was answered");
+            assert_eq!(forget_keys(&stage).await, 1);
+            let again = other.refuse(wish).await.unwrap();
+            assert!(again.is_none(), "{key}: without its row it is answered twice");
+            assert_eq!(forget_keys(&stage).await, 1);
         }
     }
 }
