@@ -179,7 +179,7 @@ impl Mesh {
     }
 
     /// Wraps a service's server in the server stack (identity check, deadline, trace, metrics, load
-    /// shedding, panics caught), puts them into its slot, and returns them for the listener, with
+    /// shedding, panics caught), puts it into its slot, and returns it for the listener, with
     /// health and reflection of what is served.
     ///
     /// # Errors
