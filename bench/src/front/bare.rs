@@ -40,6 +40,8 @@ struct Table {
 pub(crate) struct Bare {
     per_second: f64,
     rows: f64,
+    /// The tables that most rows are of, and how many.
+    tables: Vec<(String, f64)>,
     batch: u64,
     wal: Wal,
     cpu_ms: f64,
@@ -50,6 +52,8 @@ pub(crate) struct Bare {
 const LANES: usize = 2;
 /// Of a table whose rows change less often than this for each booking, nothing is done.
 const RARE: f64 = 0.002;
+/// Tables with fewer rows for each booking aren't shown.
+const SHOWN: f64 = 0.05;
 /// The length of an event's text, as the outbox has it for a moment.
 const EVENT_BYTES: usize = 800;
 /// Nobody writes a row in more steps than this.
@@ -87,6 +91,7 @@ impl Books {
         let each = |count: i64| count as f64 / bookings as f64;
         let mut databases: BTreeMap<&str, Vec<Table>> = BTreeMap::new();
         let mut rows = 0.0;
+        let mut by_table = Vec::new();
         for ((database, name), now) in &now.tables {
             let before = self.tables.get(&(database.clone(), name.clone()));
             let before = before.copied().unwrap_or_default();
@@ -94,6 +99,7 @@ impl Books {
             let updated = each(now.updated - before.updated);
             let deleted = each(now.deleted - before.deleted);
             rows += inserted + updated + deleted;
+            by_table.push((format!("{database}.{name}"), inserted + updated + deleted));
             if inserted + updated >= RARE {
                 let (name, is_outbox) = (name.clone(), name == OUTBOX);
                 let table = Table { name, inserted, updated, is_outbox };
@@ -101,6 +107,8 @@ impl Books {
             }
         }
         let steps: u32 = databases.values().map(|tables| steps(tables)).sum();
+        by_table.retain(|(_, rows)| *rows >= SHOWN);
+        by_table.sort_by(|one, other| other.1.total_cmp(&one.1));
         let flushes = now.wal.since(self.wal).syncs as f64 / bookings as f64;
         let batch = (f64::from(steps) / flushes.max(0.001)).round().clamp(1.0, 1_000.0) as u64;
         let tasks = Tasks::new();
@@ -122,7 +130,8 @@ impl Books {
         meter.look();
         let cpu_ms = meter.cpu_ms();
         let wal = Wal::read(&self.server).await?.since(before);
-        Ok(Bare { per_second: bookings as f64 / took, rows, batch, wal, cpu_ms, bookings })
+        let per_second = bookings as f64 / took;
+        Ok(Bare { per_second, rows, tables: by_table, batch, wal, cpu_ms, bookings })
     }
 }
 
@@ -130,17 +139,20 @@ impl Bare {
     /// Beside what the platform did.
     pub(crate) fn text(&self, platform: f64) -> String {
         let each = |count: u64| count as f64 / self.bookings as f64;
+        let tables = self.tables.iter().map(|(name, rows)| format!("{name} {rows:.1}"));
+        let tables: Vec<_> = tables.collect();
         format!(
             "bare database: **{:.0}** bookings a second ({:.1} rows each, {} bookings a \
              transaction; {:.2} flushes, {:.1} KB of log and {:.3} CPU-ms each); the platform does \
-             {:.2} of it",
+             {:.2} of it\n\nrows each, by table: {}",
             self.per_second,
             self.rows,
             self.batch,
             each(self.wal.syncs),
             each(self.wal.bytes) / 1_024.0,
             self.cpu_ms / self.bookings as f64,
-            platform / self.per_second
+            platform / self.per_second,
+            tables.join(", ")
         )
     }
 }
