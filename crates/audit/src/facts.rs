@@ -17,6 +17,8 @@ pub(crate) struct Fact {
     select: &'static str,
     /// What follows it to see only what has yet to be done; none: nothing of it can be.
     open: Option<&'static str>,
+    /// The only engine that has it; none: both.
+    on: Option<Engine>,
 }
 
 /// Who runs a statement.
@@ -39,7 +41,7 @@ const WORDS: [(&str, &str, &str); 4] = [
 ];
 
 const fn fact(table: &'static str, select: &'static str) -> Fact {
-    Fact { table, select, open: None }
+    Fact { table, select, open: None, on: None }
 }
 
 impl Fact {
@@ -47,9 +49,16 @@ impl Fact {
         Self { open: Some(open), ..self }
     }
 
+    const fn on(self, engine: Engine) -> Self {
+        Self { on: Some(engine), ..self }
+    }
+
     /// The statement for `engine`, reading the database called `origin`; none where nothing of it
     /// is asked for.
     pub(crate) fn statement(&self, engine: Engine, depth: Depth, origin: &str) -> Option<String> {
+        if self.on.is_some_and(|only| only != engine) {
+            return None;
+        }
         let open = match depth {
             Depth::All => "",
             Depth::Open => self.open?,
@@ -77,9 +86,33 @@ pub(crate) fn of(database: &str) -> impl Iterator<Item = &'static Fact> {
     own.iter().chain(HOUSE)
 }
 
-/// What every service has.
+/// What every service has. On PostgreSQL events leave the outbox for the log; in files it is the log.
 const HOUSE: &[Fact] = &[
-    fact("outbox", "select '{origin}', kind, key, at from boxoffice_outbox").open(""),
+    fact("outbox", "select '{origin}', kind, key, at from boxoffice_outbox")
+        .open("")
+        .on(Engine::Postgres),
+    fact("doubled", "select id from boxoffice_outbox group by id having count(*) > 1")
+        .on(Engine::Sqlite),
+    fact(
+        "news",
+        "select id, topic, 1, seq, unhex(key, '-'), kind, unhex(content ->> 'hold_id', '-'), at
+         from boxoffice_outbox group by id having seq = min(seq)",
+    )
+    .on(Engine::Sqlite),
+    fact(
+        "span",
+        "select topic, 1, min(seq),
+           (select seq + 1 from source.sqlite_sequence where name = 'boxoffice_outbox'), count(*),
+           case when min(seq) > 1 then at end
+         from boxoffice_outbox group by topic",
+    )
+    .on(Engine::Sqlite),
+    fact(
+        "written",
+        "select topic, seq from boxoffice_outbox where seq = (select max(seq) from boxoffice_outbox)",
+    )
+    .open("")
+    .on(Engine::Sqlite),
     fact(
         "unanswered",
         "select '{origin}', key, at from boxoffice_idempotency where answer is null",
@@ -213,7 +246,14 @@ pub(crate) const LOG: &[Fact] = &[
     fact(
         "behind",
         "select o.grp, o.topic, coalesce(t.last, 0) - o.seq
-         from bus_offsets o left join bus_topics t on t.topic = o.topic",
+         from bus_offsets o left join bus_topics t on t.topic = o.topic
+         where o.topic not like '% outbox'",
+    )
+    .open(""),
+    fact(
+        "reached",
+        "select grp, replace(topic, ' outbox', ''), seq from bus_offsets
+         where topic like '% outbox'",
     )
     .open(""),
     fact("given_up", "select 'a parked event at ' || grp || ': ' || error from bus_parked")

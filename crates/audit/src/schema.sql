@@ -56,6 +56,9 @@ create table span (
     topic text, part integer, first integer, next integer, count integer, trimmed integer
 );
 create table doubled (id blob);
+-- Where the log is outboxes in files: up to which number each is written, and each consumer has read it.
+create table written (topic text, last integer);
+create table reached (consumer text, topic text, number integer);
 create table stray (topic text, words text);
 create table behind (consumer text, topic text, events integer);
 create table given_up (words text);

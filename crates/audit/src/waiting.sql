@@ -30,6 +30,9 @@ union all
 select 'log', null, consumer || ' is ' || events || ' events behind in ' || topic, null
 from behind where events > 0
 union all
+select 'log', null, consumer || ' is ' || (last - number) || ' events behind in ' || topic, null
+from reached join written using (topic) where number < last
+union all
 select 'given up', null, words, null from given_up
 union all
 select 'given up', booking, 'booking''s dead letter ' || words, null from dead_letter

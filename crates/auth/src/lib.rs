@@ -16,7 +16,11 @@ use std::{sync::Arc, time::Duration};
 
 use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
-use platform::{Metrics, Tasks, Unit, bus::Bus, outbox::Outbox};
+use platform::{
+    Metrics, Tasks, Unit,
+    bus::{ACCOUNT_EVENTS, Bus},
+    outbox::Outbox,
+};
 use tokio::sync::Notify;
 use wire::pb::auth::v1::auth_service_server::AuthServiceServer;
 
@@ -113,7 +117,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         db: deps.db.clone(),
         clock: deps.clock.clone(),
         ids: deps.ids,
-        outbox: Outbox::new(),
+        outbox: Outbox::new(ACCOUNT_EVENTS),
         tasks: tasks.clone(),
         passwords,
         keys,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use kernel::{Caller, Code, Failure, Ids, Role, Secret, Timestamp};
-use platform::{Metrics, Tasks, outbox::Outbox, tokens::Verifier};
+use platform::{Metrics, Tasks, bus::ACCOUNT_EVENTS, outbox::Outbox, tokens::Verifier};
 use testkit::{ManualClock, SeededIds, TestDb};
 use wire::Context;
 
@@ -53,7 +53,7 @@ fn bench(db: TestDb) -> Bench {
         db: db.db.clone(),
         clock: clock.clone(),
         ids: Arc::new(SeededIds::new(1)),
-        outbox: Outbox::new(),
+        outbox: Outbox::new(ACCOUNT_EVENTS),
         tasks: Tasks::new(),
         passwords: Passwords::new(&config()).unwrap(),
         keys: Keys::new(&config(), &secret).unwrap(),

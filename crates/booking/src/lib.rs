@@ -27,7 +27,7 @@ use db::{Coalescer, CoalescerSettings};
 use kernel::{Clock, Ids};
 use platform::{
     Metrics, Tasks, Unit,
-    bus::{Bus, PAYMENT_EVENTS},
+    bus::{BOOKING_EVENTS, Bus, PAYMENT_EVENTS},
     outbox::Outbox,
     tokens::{Seal, Verifier},
 };
@@ -223,7 +223,7 @@ impl App {
         let desk = Arc::new(Desk {
             clock: clock.clone(),
             ids: ids.clone(),
-            outbox: Outbox::new(),
+            outbox: Outbox::new(BOOKING_EVENTS),
             lease: Duration::from_secs(config.lease_seconds),
         });
         let settings = CoalescerSettings {

@@ -19,7 +19,12 @@ use std::{sync::Arc, time::Duration};
 
 use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids};
-use platform::{Metrics, Tasks, Unit, bus::Bus, kv::Kv, outbox::Outbox};
+use platform::{
+    Metrics, Tasks, Unit,
+    bus::{Bus, CATALOG_EVENTS},
+    kv::Kv,
+    outbox::Outbox,
+};
 use tokio::sync::Notify;
 use wire::{Wire, pb::event::v1::event_service_server::EventServiceServer};
 
@@ -132,7 +137,7 @@ fn assemble(config: &Config, deps: Deps, metrics: &Metrics) -> Arc<App> {
         db: deps.db,
         clock: deps.clock,
         ids: deps.ids,
-        outbox: Outbox::new(),
+        outbox: Outbox::new(CATALOG_EVENTS),
         tasks: Tasks::new(),
         ticket: deps.ticket,
         due: Arc::new(Notify::new()),

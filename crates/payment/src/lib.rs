@@ -18,7 +18,13 @@ use std::{sync::Arc, time::Duration};
 
 use db::{Coalescer, CoalescerSettings, Db, Migration, Migrations};
 use kernel::{Clock, Ids, Secret};
-use platform::{Metrics, Tasks, Unit, bus::Bus, http::Nearby, outbox::Outbox, tokens::Verifier};
+use platform::{
+    Metrics, Tasks, Unit,
+    bus::{Bus, PAYMENT_EVENTS},
+    http::Nearby,
+    outbox::Outbox,
+    tokens::Verifier,
+};
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Notify;
 use wire::pb::payment::v1::payment_service_server::PaymentServiceServer;
@@ -142,7 +148,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (metrics, tasks) = (Metrics::new(), Tasks::new());
     let Deps { db, bus, clock, ids, access, nearby } = deps;
     let period = Duration::from_millis(config.due_period_ms);
-    let outbox = Outbox::new();
+    let outbox = Outbox::new(PAYMENT_EVENTS);
     let outside = (clock.clone(), ids, access, nearby);
     let app = Arc::new(app(config, db.clone(), outside, (&metrics, &tasks, &outbox))?);
     let (relayed, kept) = (metrics.clone(), db.clone());

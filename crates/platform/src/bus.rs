@@ -13,12 +13,14 @@ mod lanes;
 mod memory;
 mod meters;
 mod store;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod window;
 
 use kafka::Kafka;
 pub use kafka::{KafkaSettings, TopicState};
+pub(crate) use memory::Followed;
 use memory::Memory;
 
 use crate::{Metrics, Tasks};
@@ -259,6 +261,15 @@ impl Bus {
         match &self.0 {
             Backend::Memory(log) => log.publish(events).await,
             Backend::Kafka(log) => log.publish(events).await,
+        }
+    }
+
+    /// Has the outbox in `db` be the log of `topic` from now on, where it can be: in this process, on
+    /// SQLite.
+    pub(crate) fn follow(&self, topic: &'static str, db: &db::Db) -> Option<Followed> {
+        match &self.0 {
+            Backend::Memory(log) => Memory::follow(log, topic, db),
+            Backend::Kafka(_) => None,
         }
     }
 

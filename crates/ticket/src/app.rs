@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use db::{Coalescer, CoalescerSettings, Db};
 use kernel::{Clock, Failure, Ids, Timestamp};
-use platform::{Metrics, Tasks, outbox::Outbox};
+use platform::{Metrics, Tasks, bus::TICKET_EVENTS, outbox::Outbox};
 use wire::Context;
 
 use crate::{
@@ -51,7 +51,8 @@ impl App {
         let keys = keys.map_err(|error| BuildError::Keys(Failure::from(error)))?;
         let db = deps.db.clone();
         let maps = Arc::new(Maps::new(db.clone(), config.cached_events));
-        let desk = Desk { ids: deps.ids.clone(), outbox: Outbox::new(), maps: maps.clone() };
+        let desk =
+            Desk { ids: deps.ids.clone(), outbox: Outbox::new(TICKET_EVENTS), maps: maps.clone() };
         let settings = CoalescerSettings {
             max_batch: config.max_batch,
             max_waiting: config.max_waiting,

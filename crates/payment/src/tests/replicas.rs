@@ -11,7 +11,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
-use platform::{Metrics, Tasks, http::Nearby, outbox::Outbox};
+use platform::{Metrics, Tasks, bus::PAYMENT_EVENTS, http::Nearby, outbox::Outbox};
 use serde_json::json;
 use stripe_sandbox::Controls;
 
@@ -29,7 +29,7 @@ async fn beside(w: &World, provider: &str) -> Arc<App> {
     let config = Config { stripe_api_base: provider.to_owned(), ..w.config.clone() };
     let outside =
         (w.clock.clone() as _, w.ids.clone() as _, w.app.access.clone(), Nearby::default());
-    let own = (&Metrics::new(), &Tasks::new(), &Outbox::new());
+    let own = (&Metrics::new(), &Tasks::new(), &Outbox::new(PAYMENT_EVENTS));
     Arc::new(crate::app(config, w.database.open_again().await, outside, own).unwrap())
 }
 

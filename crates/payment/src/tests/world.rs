@@ -9,6 +9,7 @@ use kernel::{
 };
 use platform::{
     Metrics, Tasks,
+    bus::PAYMENT_EVENTS,
     http::Nearby,
     outbox::Outbox,
     tokens::{Claims, SigningKey, Verifier, key_set},
@@ -107,7 +108,7 @@ impl World {
         });
         let access = Verifier::new(source, clock.clone());
         let outside = (clock.clone() as _, ids.clone() as _, access, Nearby::default());
-        let own = (&metrics, &tasks, &Outbox::new());
+        let own = (&metrics, &tasks, &Outbox::new(PAYMENT_EVENTS));
         let app = crate::app(config.clone(), database.db.clone(), outside, own).unwrap();
         let app = Arc::new(app);
         serve(&tasks, listener, http::routes(app.clone()));

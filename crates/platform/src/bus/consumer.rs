@@ -23,6 +23,7 @@ use super::{
     memory::Group,
     meters::Meters,
     store::{self, Page, Progress},
+    streams::Outboxes,
     window::{Changes, Window},
 };
 
@@ -43,6 +44,7 @@ pub(super) const DRAIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Consumer {
     pub(super) db: Db,
+    pub(super) outboxes: Outboxes,
     pub(super) settings: Settings,
     pub(super) group: Arc<Group>,
     pub(super) handler: Handler,
@@ -67,7 +69,7 @@ impl Consumer {
     pub(super) async fn run(self, stopping: CancellationToken) {
         let begun = stopping.run_until_cancelled(self.begin()).await;
         let Some(Progress { offsets, parked }) = begun else { return };
-        let mut window = Window::new(self.settings, &self.group.topics, &offsets);
+        let mut window = Window::new(self.settings, &self.group.streams, &offsets);
         for tried in parked {
             window.admit_parked(tried);
         }
@@ -86,8 +88,8 @@ impl Consumer {
 
     async fn begin(&self) -> Progress {
         loop {
-            let topics = self.group.topics.clone();
-            match store::begin(&self.db, self.group.name, topics).await {
+            let streams = self.group.streams.clone();
+            match store::begin(&self.db, self.group.name, streams).await {
                 Ok(progress) => return progress,
                 Err(failure) => self.warn("group not begun", &failure),
             }
@@ -132,9 +134,9 @@ impl Loop {
         while self.window.held() < MAX_HELD {
             let mut fresh =
                 self.consumer.group.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some((topic, records)) = fresh.pop_front() else { break };
+            let Some(news) = fresh.pop_front() else { break };
             drop(fresh);
-            self.window.admit_fresh(topic, &records);
+            self.window.admit_fresh(&news);
             has_new = true;
         }
         if has_new {
@@ -163,8 +165,10 @@ impl Loop {
             return;
         }
         self.read_at = now + POLL;
-        let (db, after) = (self.consumer.db.clone(), self.window.read_so_far());
-        self.reading = Some(Box::pin(async move { store::read(&db, after, READ_BATCH).await }));
+        let (db, outboxes) = (self.consumer.db.clone(), self.consumer.outboxes.clone());
+        let after = self.window.read_so_far();
+        self.reading =
+            Some(Box::pin(async move { store::read(&db, &outboxes, after, READ_BATCH).await }));
     }
 
     fn start_saving(&mut self, now: Instant) {

@@ -1,5 +1,5 @@
-//! The event log in this process, kept in SQLite: appends, hands what is appended to the groups,
-//! and trims.
+//! The event log in this process, kept in SQLite: appends, or reads outboxes in place; hands what is
+//! new to the groups, and trims.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,13 +7,17 @@ use std::{
     time::Duration,
 };
 
-use db::{Coalescer, Db};
+use db::{Coalescer, Db, Engine};
 use kernel::Failure;
 use tokio::sync::Notify;
 
 use super::{
     ACCOUNT_EVENTS, CATALOG_EVENTS, DeadLetter, Envelope, Handler, Settings, TOPICS,
-    cloud_event::Record, consumer::Consumer, meters::Registered, store,
+    cloud_event::Record,
+    consumer::Consumer,
+    meters::Registered,
+    store,
+    streams::{self, Outboxes, outbox_of},
 };
 use crate::{Metrics, Tasks};
 
@@ -27,6 +31,7 @@ const TRIM_BATCH: i64 = 2_000;
 pub(super) struct Memory {
     db: Db,
     appender: Coalescer<Arc<[Record]>, Vec<Option<i64>>, Failure>,
+    outboxes: Outboxes,
     settings: Settings,
     groups: Mutex<Vec<Arc<Group>>>,
     registered: Registered,
@@ -36,13 +41,19 @@ pub(super) struct Memory {
 /// are there, and reads them.
 const MAX_FRESH: usize = 4_096;
 
-/// New events of one topic, with their numbers.
-pub(super) type Fresh = (&'static str, Arc<[(i64, Record)]>);
+/// New events of one stream, with their numbers.
+#[derive(Clone)]
+pub(super) struct Fresh {
+    pub(super) stream: &'static str,
+    /// The number of the stream's last event.
+    pub(super) last: i64,
+    pub(super) records: Arc<[(i64, Record)]>,
+}
 
 /// What a group's consumer is told.
 pub(super) struct Group {
     pub(super) name: &'static str,
-    pub(super) topics: Arc<[&'static str]>,
+    pub(super) streams: Arc<[&'static str]>,
     /// There are new events, or dead letters to handle again.
     pub(super) wake: Notify,
     /// New events in their order; what is missing between them is in the log.
@@ -53,7 +64,7 @@ pub(super) struct Group {
 impl Group {
     fn tell(&self, fresh: Fresh) {
         let mut waiting = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
-        let count: usize = waiting.iter().map(|(_, records)| records.len()).sum();
+        let count: usize = waiting.iter().map(|fresh| fresh.records.len()).sum();
         if count >= MAX_FRESH {
             // What is left shows the group that there is more in the log.
             waiting.pop_front();
@@ -72,8 +83,8 @@ impl Memory {
     ) -> Result<Arc<Self>, Failure> {
         db.migrate(&[&store::MIGRATIONS]).await?;
         let (groups, registered) = (Mutex::default(), Registered::default());
-        let appender = store::appender(db.clone());
-        let log = Arc::new(Self { db, appender, settings, groups, registered });
+        let (appender, outboxes) = (store::appender(db.clone()), Outboxes::default());
+        let log = Arc::new(Self { db, appender, outboxes, settings, groups, registered });
         let trimmed = log.clone();
         tasks.every("bus-trim", TRIM_PERIOD, Arc::default(), move || {
             let log = trimmed.clone();
@@ -96,14 +107,25 @@ impl Memory {
                 fresh.entry(topic).or_default().push((number, record.clone()));
             }
         }
-        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        for (topic, records) in fresh {
-            let records: Arc<[(i64, Record)]> = records.into();
-            for group in groups.iter().filter(|group| group.topics.contains(&topic)) {
-                group.tell((topic, records.clone()));
-            }
+        for (stream, records) in fresh {
+            let last = records.last().map_or(0, |(number, _)| *number);
+            self.tell(&Fresh { stream, last, records: records.into() });
         }
         Ok(())
+    }
+
+    fn tell(&self, fresh: &Fresh) {
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
+        for group in groups.iter().filter(|group| group.streams.contains(&fresh.stream)) {
+            group.tell(fresh.clone());
+        }
+    }
+
+    /// Has the outbox in `db` be the log of `topic`, if `db` is on SQLite.
+    pub(super) fn follow(log: &Arc<Self>, topic: &str, db: &Db) -> Option<Followed> {
+        let stream = outbox_of(topic).filter(|_| db.engine() == Engine::Sqlite)?;
+        log.outboxes.follow(stream, db);
+        Some(Followed { log: log.clone(), stream })
     }
 
     pub(super) fn consume(
@@ -116,16 +138,16 @@ impl Memory {
     ) {
         let group = Arc::new(Group {
             name,
-            topics: topics.into(),
+            streams: streams::of(topics),
             wake: Notify::new(),
             fresh: Mutex::default(),
             replayed: Mutex::default(),
         });
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
         groups.push(group.clone());
-        let (db, settings) = (self.db.clone(), self.settings);
+        let (db, outboxes, settings) = (self.db.clone(), self.outboxes.clone(), self.settings);
         let meters = self.registered.meters(name, metrics);
-        let consumer = Consumer { db, settings, group, handler, meters };
+        let consumer = Consumer { db, outboxes, settings, group, handler, meters };
         tasks.spawn(name, consumer.run(tasks.stopping()));
     }
 
@@ -151,17 +173,40 @@ impl Memory {
     }
 
     pub(super) async fn lag(&self, group: &str, topics: &[&'static str]) -> Result<u64, Failure> {
-        store::lag(&self.db, group, topics.into()).await
+        store::lag(&self.db, &self.outboxes, group, topics).await
     }
 
     /// Removes some of what nobody needs any more; answers whether there is more of it.
-    async fn trim(&self) -> Result<bool, Failure> {
+    pub(super) async fn trim(&self) -> Result<bool, Failure> {
         let mut more = false;
-        for topic in TOPICS {
-            if !KEPT_TOPICS.contains(&topic) {
-                more |= store::trim(&self.db, topic, self.settings.kept_events, TRIM_BATCH).await?;
+        let kept = self.settings.kept_events;
+        for topic in TOPICS.into_iter().filter(|topic| !KEPT_TOPICS.contains(topic)) {
+            more |= store::trim(&self.db, topic, kept, TRIM_BATCH).await?;
+            let outbox =
+                outbox_of(topic).and_then(|stream| Some((stream, self.outboxes.get(stream)?)));
+            if let Some((stream, outbox)) = outbox {
+                more |= store::trim_outbox(&self.db, (stream, &outbox), kept, TRIM_BATCH).await?;
             }
         }
         Ok(more)
+    }
+}
+
+/// An outbox that is the log of its topic.
+pub(crate) struct Followed {
+    log: Arc<Memory>,
+    stream: &'static str,
+}
+
+impl Followed {
+    /// Tells the groups of new events, with their numbers, and of the number of the last event.
+    ///
+    /// # Errors
+    /// If an event has no JSON form.
+    pub(crate) fn tell(&self, last: i64, events: &[(i64, Envelope)]) -> Result<(), Failure> {
+        let record = |(number, event): &(i64, Envelope)| Ok((*number, event.record()?));
+        let records = events.iter().map(record).collect::<Result<Arc<[_]>, Failure>>()?;
+        self.log.tell(&Fresh { stream: self.stream, last, records });
+        Ok(())
     }
 }

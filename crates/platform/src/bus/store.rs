@@ -5,7 +5,14 @@ use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 use db::{Coalescer, CoalescerSettings, Db, Error, Migration, Migrations, Row, Sql, Tx, Value};
 use kernel::Failure;
 
-use super::{DeadLetter, cloud_event::Record, lanes::Tried, window::Changes};
+use super::{
+    DeadLetter,
+    cloud_event::Record,
+    lanes::Tried,
+    streams::{Outboxes, is_outbox, outbox_of},
+    window::Changes,
+};
+use crate::outbox::follow;
 
 const POSTGRES: Migration =
     Migration { name: "0001_bus", sql: include_str!("../../migrations/postgres/0001_bus.sql") };
@@ -65,16 +72,16 @@ const DEAD: &str = "
 const EXHUME: &str = "
     delete from bus_dead_letters where number = $1 returning topic, id, key, event, grp";
 
-/// What a group has of one topic.
+/// What a group has of one stream.
 pub(super) struct Page {
-    /// The number of the topic's last event.
+    /// The number of the stream's last event.
     pub(super) last: i64,
     pub(super) records: Vec<(i64, Record)>,
 }
 
 /// Where a group was.
 pub(super) struct Progress {
-    /// Of each topic, the number of the last event that is done or parked.
+    /// Of each stream, the number of the last event that is done or parked.
     pub(super) offsets: Vec<i64>,
     pub(super) parked: Vec<Tried>,
 }
@@ -114,8 +121,39 @@ async fn append(tx: &mut Tx, records: &[&Record]) -> Result<Vec<Option<i64>>, Er
     Ok(numbers)
 }
 
-/// At most `limit` events of each topic that come after the number beside it.
+/// At most `limit` events of each stream that come after the number beside it.
 pub(super) async fn read(
+    db: &Db,
+    outboxes: &Outboxes,
+    after: Vec<(&'static str, i64)>,
+    limit: u32,
+) -> Result<Vec<Page>, Failure> {
+    let own: Vec<_> = after.iter().copied().filter(|(stream, _)| !is_outbox(stream)).collect();
+    let mut own = read_own(db, own, limit).await?.into_iter();
+    let mut pages = Vec::with_capacity(after.len());
+    for (stream, seq) in after {
+        let outbox = is_outbox(stream).then(|| outboxes.get(stream));
+        pages.push(match outbox {
+            None => own.next().unwrap_or(Page { last: seq, records: Vec::new() }),
+            // It is not there yet.
+            Some(None) => Page { last: seq, records: Vec::new() },
+            Some(Some(outbox)) => read_outbox(&outbox, seq, limit).await?,
+        });
+    }
+    Ok(pages)
+}
+
+async fn read_outbox(outbox: &Db, seq: i64, limit: u32) -> Result<Page, Failure> {
+    let events = follow::after(outbox, seq, limit.into()).await?;
+    let last = match events.last() {
+        Some(_) if events.len() >= limit as usize => follow::ends(outbox).await?.1,
+        newest => newest.map_or(seq, |(newest, _)| *newest),
+    };
+    let records = events.into_iter().map(|(number, event)| Ok((number, event.record()?)));
+    Ok(Page { last, records: records.collect::<Result<_, Failure>>()? })
+}
+
+async fn read_own(
     db: &Db,
     after: Vec<(&'static str, i64)>,
     limit: u32,
@@ -144,14 +182,14 @@ pub(super) async fn read(
 pub(super) async fn begin(
     db: &Db,
     group: &'static str,
-    topics: Arc<[&'static str]>,
+    streams: Arc<[&'static str]>,
 ) -> Result<Progress, Failure> {
     db.write(move |tx| {
-        let topics = topics.clone();
+        let streams = streams.clone();
         Box::pin(async move {
-            let mut offsets = Vec::with_capacity(topics.len());
-            for topic in topics.iter() {
-                let params = [group.into(), (*topic).into()];
+            let mut offsets = Vec::with_capacity(streams.len());
+            for stream in streams.iter() {
+                let params = [group.into(), (*stream).into()];
                 tx.execute(NEW_GROUP, &params).await?;
                 offsets.push(tx.query_one(OFFSET, &params).await?.get(0)?);
             }
@@ -197,7 +235,7 @@ async fn save_all(tx: &mut Tx, group: &'static str, changes: &Changes) -> Result
     });
     many(tx, BURY, rows.collect()).await?;
     let rows = changes.offsets.iter();
-    let rows = rows.map(|(topic, seq)| vec![(*seq).into(), group.into(), (*topic).into()]);
+    let rows = rows.map(|(stream, seq)| vec![(*seq).into(), group.into(), (*stream).into()]);
     many(tx, SAVE_OFFSET, rows.collect()).await
 }
 
@@ -246,24 +284,46 @@ pub(super) async fn exhume(db: &Db, number: i64) -> Result<Option<(String, Recor
 }
 
 /// How many events of `topics` a group has not handled.
-pub(super) async fn lag(db: &Db, group: &str, topics: Arc<[&'static str]>) -> Result<u64, Failure> {
-    let group = group.to_owned();
-    db.read(move |tx| {
-        let (group, topics) = (group.clone(), topics.clone());
-        Box::pin(async move {
-            let mut lag = 0;
-            for topic in topics.iter().copied() {
-                let last = number(tx, LAST, &[topic.into()]).await?.unwrap_or(0);
-                let first = number(tx, FIRST, &[topic.into()]).await?.unwrap_or(last + 1);
-                let of_group = [(&group).into(), topic.into()];
-                let offset = number(tx, OFFSET, &of_group).await?.unwrap_or(0);
-                let parked = number(tx, PARKED_COUNT, &of_group).await?.unwrap_or(0);
-                lag += u64::try_from(last - offset.max(first - 1) + parked).unwrap_or(0);
-            }
-            Ok(lag)
+pub(super) async fn lag(
+    db: &Db,
+    outboxes: &Outboxes,
+    group: &str,
+    topics: &[&'static str],
+) -> Result<u64, Failure> {
+    let own: Arc<[&'static str]> = topics.into();
+    let followed = topics.iter().filter_map(|topic| outbox_of(topic));
+    let followed: Arc<[&'static str]> = followed.collect();
+    let (streams, group) = (followed.clone(), group.to_owned());
+    let (own, offsets) = db
+        .read(move |tx| {
+            let (own, streams, group) = (own.clone(), streams.clone(), group.clone());
+            Box::pin(async move {
+                let mut lag = 0;
+                for topic in own.iter().copied() {
+                    let last = number(tx, LAST, &[topic.into()]).await?.unwrap_or(0);
+                    let first = number(tx, FIRST, &[topic.into()]).await?.unwrap_or(last + 1);
+                    let of_group = [(&group).into(), topic.into()];
+                    let offset = number(tx, OFFSET, &of_group).await?.unwrap_or(0);
+                    let parked = number(tx, PARKED_COUNT, &of_group).await?.unwrap_or(0);
+                    lag += last - offset.max(first - 1) + parked;
+                }
+                let mut offsets = Vec::with_capacity(streams.len());
+                for stream in streams.iter().copied() {
+                    let of_group = [(&group).into(), stream.into()];
+                    offsets.push(number(tx, OFFSET, &of_group).await?.unwrap_or(0));
+                }
+                Ok::<_, Failure>((lag, offsets))
+            })
         })
-    })
-    .await
+        .await?;
+    let mut lag = own;
+    for (stream, offset) in followed.iter().zip(offsets) {
+        if let Some(outbox) = outboxes.get(stream) {
+            let (first, last) = follow::ends(&outbox).await?;
+            lag += last - offset.max(first - 1);
+        }
+    }
+    Ok(u64::try_from(lag).unwrap_or(0))
 }
 
 /// Removes at most `limit` events of `topic` that all groups have passed, but for the last
@@ -296,6 +356,27 @@ pub(super) async fn trim(
         Box::pin(async move { Ok::<_, Failure>(tx.execute(TRIM, &params).await?) })
     })
     .await?;
+    Ok(passed >= first + limit)
+}
+
+/// As [`trim`], of an outbox.
+pub(super) async fn trim_outbox(
+    db: &Db,
+    (stream, outbox): (&'static str, &Db),
+    kept: i64,
+    limit: i64,
+) -> Result<bool, Failure> {
+    let passed: Result<_, Failure> = db
+        .read(move |tx| {
+            Box::pin(async move { Ok(number(tx, PASSED_BY_ALL, &[stream.into()]).await?) })
+        })
+        .await;
+    let passed = passed?.unwrap_or(0) - kept;
+    let (first, _) = follow::ends(outbox).await?;
+    if passed < first {
+        return Ok(false);
+    }
+    follow::trim(outbox, passed.min(first + limit - 1)).await?;
     Ok(passed >= first + limit)
 }
 

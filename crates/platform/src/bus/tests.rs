@@ -3,13 +3,21 @@
 pub(super) mod conformance;
 mod kafka;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use conformance::Subject;
 use testkit::TestDb;
 
-use super::{Bus, Settings, store};
-use crate::Tasks;
+use super::{
+    BOOKING_EVENTS, Bus, CATALOG_EVENTS, Envelope, PAYMENT_EVENTS, Settings,
+    memory::Memory,
+    store,
+    streams::{Outboxes, outbox_of},
+};
+use crate::{MIGRATIONS, Metrics, Tasks, outbox::Outbox};
 
 /// A log on a database of its own.
 #[derive(Clone)]
@@ -29,6 +37,78 @@ impl Subject for InProcess {
         let db = self.0.open_again().await;
         Bus::memory_with(db, tasks.clone(), impatient()).await.unwrap()
     }
+}
+
+/// A log whose topics are outboxes, each on a database of its own.
+#[derive(Clone)]
+struct InPlace(Arc<Rooms>);
+
+struct Rooms {
+    log: TestDb,
+    rooms: Vec<(&'static str, TestDb)>,
+    /// Of the life that is lived just now.
+    outboxes: Mutex<Vec<Outbox>>,
+}
+
+impl InPlace {
+    async fn new() -> Self {
+        let mut rooms = Vec::new();
+        for topic in [BOOKING_EVENTS, PAYMENT_EVENTS, CATALOG_EVENTS] {
+            rooms.push((topic, testkit::sqlite(&[&MIGRATIONS]).await));
+        }
+        let (log, outboxes) = (testkit::sqlite(&[]).await, Mutex::default());
+        Self(Arc::new(Rooms { log, rooms, outboxes }))
+    }
+}
+
+impl Subject for InPlace {
+    const PASSES_REPEATS: bool = false;
+
+    async fn open(&self, tasks: &Tasks) -> Bus {
+        let db = self.0.log.open_again().await;
+        let bus = Bus::memory_with(db, tasks.clone(), impatient()).await.unwrap();
+        let mut outboxes = Vec::new();
+        for (topic, room) in &self.0.rooms {
+            let outbox = Outbox::new(topic);
+            outbox.relay(room.open_again().await, bus.clone(), &Metrics::new(), tasks);
+            outboxes.push(outbox);
+        }
+        *self.0.outboxes.lock().unwrap() = outboxes;
+        bus
+    }
+
+    async fn publish(&self, _: &Bus, events: &[Envelope]) {
+        let outboxes = self.0.outboxes.lock().unwrap().clone();
+        for ((topic, room), outbox) in self.0.rooms.iter().zip(outboxes) {
+            let its = |event: &&Envelope| event.topic == *topic;
+            write(&room.db, &outbox, events.iter().filter(its).cloned().collect()).await;
+        }
+    }
+}
+
+async fn write(db: &db::Db, outbox: &Outbox, events: Vec<Envelope>) {
+    let own = outbox.clone();
+    let written = db.write(move |tx| {
+        let (own, events) = (own.clone(), events.clone());
+        Box::pin(async move { own.append(tx, &events).await })
+    });
+    Result::<(), db::Error>::unwrap(written.await);
+    outbox.wake();
+}
+
+mod in_place {
+    use super::{InPlace, conformance};
+
+    macro_rules! conforms {
+        ($($name:ident => $part:ident),* $(,)?) => {$(
+            #[tokio::test]
+            async fn $name() {
+                conformance::$part(&InPlace::new().await).await;
+            }
+        )*};
+    }
+
+    conformance::promises!(conforms);
 }
 
 /// Short pauses, and three tries.
@@ -68,7 +148,8 @@ async fn trimming(subject: &InProcess) {
     bus.publish(&events).await.unwrap();
     let (db, topic) = (subject.0.open_again().await, super::BOOKING_EVENTS);
     let first = async || {
-        let pages = store::read(&db, vec![(topic, 0)], 1).await.unwrap();
+        let outboxes = Outboxes::default();
+        let pages = store::read(&db, &outboxes, vec![(topic, 0)], 1).await.unwrap();
         pages[0].records[0].0
     };
     assert!(!store::trim(&db, topic, 2, 3).await.unwrap());
@@ -84,6 +165,54 @@ async fn trimming(subject: &InProcess) {
     assert_eq!(first().await, 7, "two of what all have passed are kept");
     assert_eq!(bus.lag("two", &[topic]).await.unwrap(), 2);
     assert_eq!(bus.lag("new", &[topic]).await.unwrap(), 4);
+    tasks.stop(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn of_an_outbox_too_only_what_all_groups_have_passed_is_trimmed() {
+    let (tasks, log) = (Tasks::new(), testkit::sqlite(&[]).await);
+    let room = testkit::sqlite(&[&MIGRATIONS]).await;
+    let bus = Bus::memory(log.db.clone(), tasks.clone()).await.unwrap();
+    let (outbox, stream) = (Outbox::new(BOOKING_EVENTS), outbox_of(BOOKING_EVENTS).unwrap());
+    let events = (1..=10).map(|number| conformance::event("a", number)).collect();
+    write(&room.db, &outbox, events).await;
+    assert!(bus.follow(BOOKING_EVENTS, &room.db).is_some());
+    let ends = async || crate::outbox::follow::ends(&room.db).await.unwrap();
+    let trim = async || store::trim_outbox(&log.db, (stream, &room.db), 2, 3).await.unwrap();
+    assert!(!trim().await);
+    assert_eq!(ends().await, (1, 10), "nobody has read it");
+    for (group, seq) in [("one", 9), ("two", 8)] {
+        store::begin(&log.db, group, [stream].into()).await.unwrap();
+        let changes = super::window::Changes { offsets: vec![(stream, seq)], ..Default::default() };
+        store::save(&log.db, group, Arc::new(changes)).await.unwrap();
+    }
+    assert!(trim().await, "there is more");
+    assert_eq!(ends().await, (4, 10));
+    assert!(!trim().await);
+    assert_eq!(ends().await, (7, 10), "two of what all have passed are kept");
+    assert_eq!(bus.lag("two", &[BOOKING_EVENTS]).await.unwrap(), 2);
+    assert_eq!(bus.lag("new", &[BOOKING_EVENTS]).await.unwrap(), 4);
+    tasks.stop(Duration::from_secs(5)).await;
+}
+
+/// Read models are built anew from some topics: of these, nothing is trimmed.
+#[tokio::test]
+async fn an_outbox_is_trimmed_by_the_log_unless_its_topic_is_kept_whole() {
+    let (tasks, log) = (Tasks::new(), testkit::sqlite(&[]).await);
+    let settings = Settings { kept_events: 2, ..impatient() };
+    let memory = Memory::open(log.db.clone(), settings, &tasks).await.unwrap();
+    for (topic, first) in [(BOOKING_EVENTS, 3), (CATALOG_EVENTS, 1)] {
+        let (room, outbox) = (testkit::sqlite(&[&MIGRATIONS]).await, Outbox::new(topic));
+        let event = |number| Envelope { topic: topic.into(), ..conformance::event("a", number) };
+        write(&room.db, &outbox, (1..=4).map(event).collect()).await;
+        Memory::follow(&memory, topic, &room.db).unwrap();
+        let stream = outbox_of(topic).unwrap();
+        store::begin(&log.db, "one", [stream].into()).await.unwrap();
+        let changes = super::window::Changes { offsets: vec![(stream, 4)], ..Default::default() };
+        store::save(&log.db, "one", Arc::new(changes)).await.unwrap();
+        memory.trim().await.unwrap();
+        assert_eq!(crate::outbox::follow::ends(&room.db).await.unwrap(), (first, 4), "{topic}");
+    }
     tasks.stop(Duration::from_secs(5)).await;
 }
 

@@ -13,21 +13,22 @@ use super::{
     Delivery, Settings,
     cloud_event::Record,
     lanes::{Ended, Held, Lanes, Tried, Verdict},
+    memory::Fresh,
     store::Page,
 };
 
 pub(super) struct Window {
-    topics: Vec<Topic>,
+    streams: Vec<Stream>,
     lanes: Lanes<Origin>,
     /// Events that are stored apart from the log, so that the offset may pass them.
     parked: HashSet<MessageId>,
     changes: Changes,
 }
 
-/// Index of the topic, and number; none once parked.
+/// Index of the stream, and number; none once parked.
 type Origin = Option<(usize, i64)>;
 
-struct Topic {
+struct Stream {
     name: &'static str,
     /// The number of the last event that was read.
     read: i64,
@@ -49,8 +50,8 @@ pub(super) struct Changes {
 }
 
 impl Window {
-    pub(super) fn new(settings: Settings, topics: &[&'static str], offsets: &[i64]) -> Self {
-        let topics = topics.iter().zip(offsets).map(|(name, offset)| Topic {
+    pub(super) fn new(settings: Settings, streams: &[&'static str], offsets: &[i64]) -> Self {
+        let streams = streams.iter().zip(offsets).map(|(name, offset)| Stream {
             name,
             read: *offset,
             saved: *offset,
@@ -58,7 +59,7 @@ impl Window {
             open: BTreeSet::new(),
         });
         Self {
-            topics: topics.collect(),
+            streams: streams.collect(),
             lanes: Lanes::new(settings),
             parked: HashSet::new(),
             changes: Changes::default(),
@@ -72,44 +73,48 @@ impl Window {
         }
     }
 
-    /// Takes in what was read of each topic.
+    /// Takes in what was read of each stream.
     pub(super) fn admit_pages(&mut self, pages: Vec<Page>) {
         for (index, page) in pages.into_iter().enumerate() {
-            let Some(topic) = self.topics.get_mut(index) else { return };
-            topic.last = topic.last.max(page.last);
+            let Some(stream) = self.streams.get_mut(index) else { return };
+            stream.last = stream.last.max(page.last);
             for (seq, record) in page.records {
                 self.admit_read(index, seq, record);
             }
         }
     }
 
-    /// Takes in new events of a topic; what is missing before them is to be read first, and shows
+    /// Takes in new events of a stream; what is missing before them is to be read first, and shows
     /// as unread.
-    pub(super) fn admit_fresh(&mut self, topic: &'static str, records: &[(i64, Record)]) {
-        let Some(index) = self.topics.iter().position(|known| known.name == topic) else { return };
-        for (seq, record) in records {
-            let Some(topic) = self.topics.get_mut(index) else { return };
-            topic.last = topic.last.max(*seq);
-            if *seq == topic.read + 1 {
+    pub(super) fn admit_fresh(&mut self, fresh: &Fresh) {
+        let known = |stream: &Stream| stream.name == fresh.stream;
+        let Some(index) = self.streams.iter().position(known) else { return };
+        for (seq, record) in &*fresh.records {
+            if self.streams.get(index).is_some_and(|stream| *seq == stream.read + 1) {
                 self.admit_read(index, *seq, record.clone());
             }
+        }
+        if let Some(stream) = self.streams.get_mut(index) {
+            stream.last = stream.last.max(fresh.last);
         }
     }
 
     fn admit_read(&mut self, index: usize, seq: i64, record: Record) {
-        let Some(topic) = self.topics.get_mut(index).filter(|topic| topic.read < seq) else {
+        // An outbox may tell of more than the group wants to know.
+        let is_wanted = self.streams.iter().any(|stream| stream.name == record.topic);
+        let Some(stream) = self.streams.get_mut(index).filter(|stream| stream.read < seq) else {
             return;
         };
-        topic.read = seq;
-        if !self.parked.contains(&record.id) {
-            topic.open.insert(seq);
+        stream.read = seq;
+        if is_wanted && !self.parked.contains(&record.id) {
+            stream.open.insert(seq);
             self.admit(Held { origin: Some((index, seq)), tried: Tried::new(record) });
         }
     }
 
     fn admit(&mut self, held: Held<Origin>) {
         if let Some(held) = self.lanes.admit(held) {
-            park(held, &mut self.topics, &mut self.parked, &mut self.changes);
+            park(held, &mut self.streams, &mut self.parked, &mut self.changes);
         }
     }
 
@@ -134,7 +139,7 @@ impl Window {
                 for (place, held) in queue.iter_mut().enumerate() {
                     // The first is stored anew with each attempt, those behind it once.
                     if place == 0 || held.origin.is_some() {
-                        park(held, &mut self.topics, &mut self.parked, &mut self.changes);
+                        park(held, &mut self.streams, &mut self.parked, &mut self.changes);
                     }
                 }
                 Verdict::Again
@@ -145,9 +150,9 @@ impl Window {
 
     fn settle(&mut self, held: Held<Origin>, verdict: Verdict) {
         match held.origin {
-            Some((topic, seq)) => {
-                if let Some(topic) = self.topics.get_mut(topic) {
-                    topic.open.remove(&seq);
+            Some((stream, seq)) => {
+                if let Some(stream) = self.streams.get_mut(stream) {
+                    stream.open.remove(&seq);
                 }
             }
             None => {
@@ -170,14 +175,14 @@ impl Window {
         self.lanes.next_retry()
     }
 
-    /// From where each topic is to be read on.
+    /// From where each stream is to be read on.
     pub(super) fn read_so_far(&self) -> Vec<(&'static str, i64)> {
-        self.topics.iter().map(|topic| (topic.name, topic.read)).collect()
+        self.streams.iter().map(|stream| (stream.name, stream.read)).collect()
     }
 
     /// Whether there are events that were not read.
     pub(super) fn has_unread(&self) -> bool {
-        self.topics.iter().any(|topic| topic.read < topic.last)
+        self.streams.iter().any(|stream| stream.read < stream.last)
     }
 
     /// How many events are in memory.
@@ -187,7 +192,7 @@ impl Window {
 
     /// How many events are known of that are not handled.
     pub(super) fn lag(&self) -> i64 {
-        let unread: i64 = self.topics.iter().map(|topic| (topic.last - topic.read).max(0)).sum();
+        let unread: i64 = self.streams.iter().map(|its| (its.last - its.read).max(0)).sum();
         unread.saturating_add(i64::try_from(self.held()).unwrap_or(i64::MAX))
     }
 
@@ -195,23 +200,23 @@ impl Window {
     pub(super) fn has_changes(&self) -> bool {
         let Changes { parked, unparked, dead, .. } = &self.changes;
         !(parked.is_empty() && unparked.is_empty() && dead.is_empty())
-            || self.topics.iter().any(|topic| topic.offset() > topic.saved)
+            || self.streams.iter().any(|stream| stream.offset() > stream.saved)
     }
 
     /// What is to be stored since the last call.
     pub(super) fn take_changes(&mut self) -> Changes {
-        for topic in &mut self.topics {
-            let offset = topic.offset();
-            if offset > topic.saved {
-                topic.saved = offset;
-                self.changes.offsets.push((topic.name, offset));
+        for stream in &mut self.streams {
+            let offset = stream.offset();
+            if offset > stream.saved {
+                stream.saved = offset;
+                self.changes.offsets.push((stream.name, offset));
             }
         }
         std::mem::take(&mut self.changes)
     }
 }
 
-impl Topic {
+impl Stream {
     /// All up to this number is done or parked.
     fn offset(&self) -> i64 {
         self.open.first().map_or(self.read, |seq| seq - 1)
@@ -220,13 +225,13 @@ impl Topic {
 
 fn park(
     held: &mut Held<Origin>,
-    topics: &mut [Topic],
+    streams: &mut [Stream],
     parked: &mut HashSet<MessageId>,
     changes: &mut Changes,
 ) {
-    if let Some((topic, seq)) = held.origin.take() {
-        if let Some(topic) = topics.get_mut(topic) {
-            topic.open.remove(&seq);
+    if let Some((stream, seq)) = held.origin.take() {
+        if let Some(stream) = streams.get_mut(stream) {
+            stream.open.remove(&seq);
         }
         parked.insert(held.tried.record.id);
     }
@@ -282,21 +287,22 @@ mod tests {
     #[test]
     fn what_is_handed_on_is_taken_in_once_and_only_where_nothing_is_missing_before_it() {
         let mut window = Window::new(Settings::default(), &[TOPIC], &[0]);
-        let fresh = |seqs: &[i64]| {
+        let fresh = |stream, seqs: &[i64]| {
             let events: Vec<_> = seqs.iter().map(|seq| (*seq, "a")).collect();
-            page(&events).remove(0).records
+            let Page { last, records } = page(&events).remove(0);
+            Fresh { stream, last, records: records.into() }
         };
-        window.admit_fresh(TOPIC, &fresh(&[1, 2]));
-        window.admit_fresh("other", &fresh(&[3]));
+        window.admit_fresh(&fresh(TOPIC, &[1, 2]));
+        window.admit_fresh(&fresh("other", &[3]));
         assert_eq!((window.held(), window.has_unread()), (2, false));
         // 3 and 4 were not handed on: they are to be read, and 5 with them.
-        window.admit_fresh(TOPIC, &fresh(&[5]));
+        window.admit_fresh(&fresh(TOPIC, &[5]));
         assert_eq!((window.held(), window.has_unread()), (2, true));
         assert_eq!(window.read_so_far(), [(TOPIC, 2)]);
         window.admit_pages(page(&[(3, "a"), (4, "a"), (5, "a")]));
         assert_eq!((window.held(), window.has_unread()), (5, false));
         // What was read is not taken in again, whichever way it comes.
-        window.admit_fresh(TOPIC, &fresh(&[4, 5, 6]));
+        window.admit_fresh(&fresh(TOPIC, &[4, 5, 6]));
         window.admit_pages(page(&[(5, "a"), (6, "a"), (7, "a")]));
         assert_eq!((window.held(), window.has_unread()), (7, false));
         let numbers = std::iter::from_fn(|| {

@@ -11,15 +11,14 @@ use std::{
 
 use db::{Db, Engine, Row, Tx, Value};
 use kernel::{Failure, Ids, Timestamp};
-use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::Outbox;
+use super::{Meters, Outbox, envelope};
 use crate::{
     Metrics, SystemIds, Tasks,
-    bus::{self, Bus, Envelope},
+    bus::{Bus, Envelope},
 };
 
 /// How often to look without being woken: for other replicas' events, and what a crash left.
@@ -54,9 +53,7 @@ pub(super) struct Relay {
     holder: Uuid,
     /// When it last took the lease, if it has it.
     leased_at: Mutex<Option<Instant>>,
-    published: Counter,
-    failures: Counter,
-    pending: Gauge,
+    meters: Meters,
 }
 
 /// Rows on their way to the log.
@@ -68,27 +65,15 @@ pub(super) struct Batch {
 
 impl Relay {
     pub(super) fn new(db: Db, bus: Bus, metrics: &Metrics) -> Self {
-        let published = metrics.register(
-            "outbox_published",
-            "Events that were handed to the event log.",
-            Counter::default(),
-        );
-        let failures =
-            metrics.register("outbox_failures", "Failed tries to relay.", Counter::default());
-        let pending = metrics.register(
-            "outbox_pending",
-            "Events that wait, as last seen; at most one batch.",
-            Gauge::default(),
-        );
         let (holder, leased_at) = (SystemIds.uuid(Timestamp::EPOCH), Mutex::default());
-        Self { db, bus, holder, leased_at, published, failures, pending }
+        Self { db, bus, holder, leased_at, meters: Meters::new(metrics) }
     }
 
     /// Hands all rows to the log, batch after batch, and without pauses once it is stopping.
     pub(super) async fn drain(&self, stopping: &CancellationToken) -> Result<(), Failure> {
         let drained = self.try_drain(stopping).await;
         if drained.is_err() {
-            self.failures.inc();
+            self.meters.failures.inc();
         }
         drained
     }
@@ -102,7 +87,7 @@ impl Relay {
                 return Ok(());
             }
             self.bus.publish(&batch.events).await?;
-            self.published.inc_by(batch.events.len().try_into().unwrap_or(u64::MAX));
+            self.meters.published.inc_by(batch.events.len().try_into().unwrap_or(u64::MAX));
             if batch.events.len() < BATCH {
                 stopping.run_until_cancelled(sleep_until(next_at)).await;
             }
@@ -117,7 +102,7 @@ impl Relay {
             .db
             .read(|tx| Box::pin(async move { Ok::<_, Failure>(tx.query_opt(ANY, &[]).await?) }));
         let any = any.await?.is_some();
-        self.pending.set(i64::from(any));
+        self.meters.pending.set(i64::from(any));
         Ok(any)
     }
 
@@ -149,7 +134,7 @@ impl Relay {
             batch.sequences.push(row.get(0)?);
             batch.events.push(envelope(&row)?);
         }
-        self.pending.set(batch.events.len().try_into().unwrap_or(i64::MAX));
+        self.meters.pending.set(batch.events.len().try_into().unwrap_or(i64::MAX));
         Ok(batch)
     }
 }
@@ -196,17 +181,4 @@ async fn release_lease(tx: &mut Tx, holder: Uuid) -> Result<(), db::Error> {
         tx.execute(RELEASE, &[holder.into()]).await?;
     }
     Ok(())
-}
-
-fn envelope(row: &Row) -> Result<Envelope, db::Error> {
-    Ok(Envelope {
-        id: row.get(1)?,
-        topic: bus::topic(row.get(2)?),
-        key: row.get(3)?,
-        kind: row.get::<String>(4)?.into(),
-        source: row.get::<String>(5)?.into(),
-        at: row.get(6)?,
-        correlation_id: row.get::<String>(7)?.into(),
-        content: row.get::<String>(8)?.into(),
-    })
 }
