@@ -17,8 +17,6 @@ pub(crate) struct Fact {
     select: &'static str,
     /// What follows it to see only what has yet to be done; none: nothing of it can be.
     open: Option<&'static str>,
-    /// The only engine that has it; none: both.
-    on: Option<Engine>,
 }
 
 /// Who runs a statement.
@@ -41,7 +39,7 @@ const WORDS: [(&str, &str, &str); 4] = [
 ];
 
 const fn fact(table: &'static str, select: &'static str) -> Fact {
-    Fact { table, select, open: None, on: None }
+    Fact { table, select, open: None }
 }
 
 impl Fact {
@@ -49,16 +47,9 @@ impl Fact {
         Self { open: Some(open), ..self }
     }
 
-    const fn on(self, engine: Engine) -> Self {
-        Self { on: Some(engine), ..self }
-    }
-
     /// The statement for `engine`, reading the database called `origin`; none where nothing of it
     /// is asked for.
     pub(crate) fn statement(&self, engine: Engine, depth: Depth, origin: &str) -> Option<String> {
-        if self.on.is_some_and(|only| only != engine) {
-            return None;
-        }
         let open = match depth {
             Depth::All => "",
             Depth::Open => self.open?,
@@ -71,8 +62,8 @@ impl Fact {
     }
 }
 
-/// What is read of the database of this name.
-pub(crate) fn of(database: &str) -> impl Iterator<Item = &'static Fact> {
+/// What is read of the database of this name, whose outbox may be the log of its topic.
+pub(crate) fn of(database: &str, is_log: bool) -> impl Iterator<Item = &'static Fact> {
     let own: &[Fact] = match database {
         "booking_service" => BOOKINGS,
         "booking_system_ticket" => TICKETS,
@@ -83,39 +74,39 @@ pub(crate) fn of(database: &str) -> impl Iterator<Item = &'static Fact> {
         "user_service" => PROFILES,
         _ => &[],
     };
-    own.iter().chain(HOUSE)
+    own.iter().chain(HOUSE).chain(if is_log { LOGGED } else { RELAYED })
 }
 
-/// What every service has. On PostgreSQL events leave the outbox for the log; in files it is the log.
-const HOUSE: &[Fact] = &[
-    fact("outbox", "select '{origin}', kind, key, at from boxoffice_outbox")
-        .open("")
-        .on(Engine::Postgres),
-    fact("doubled", "select id from boxoffice_outbox group by id having count(*) > 1")
-        .on(Engine::Sqlite),
+/// What every service has.
+const HOUSE: &[Fact] = &[fact(
+    "unanswered",
+    "select '{origin}', key, at from boxoffice_idempotency where answer is null",
+)
+.open("")];
+
+/// An outbox whose events leave it for the log.
+const RELAYED: &[Fact] =
+    &[fact("outbox", "select '{origin}', kind, key, at from boxoffice_outbox").open("")];
+
+/// An outbox that is the log of its topic.
+const LOGGED: &[Fact] = &[
+    fact("doubled", "select id from boxoffice_outbox group by id having count(*) > 1"),
     fact(
         "news",
         "select id, topic, 1, seq, unhex(key, '-'), kind, unhex(content ->> 'hold_id', '-'), at
          from boxoffice_outbox group by id having seq = min(seq)",
-    )
-    .on(Engine::Sqlite),
+    ),
     fact(
         "span",
         "select topic, 1, min(seq),
            (select seq + 1 from source.sqlite_sequence where name = 'boxoffice_outbox'), count(*),
            case when min(seq) > 1 then at end
          from boxoffice_outbox group by topic",
-    )
-    .on(Engine::Sqlite),
+    ),
     fact(
         "written",
-        "select topic, seq from boxoffice_outbox where seq = (select max(seq) from boxoffice_outbox)",
-    )
-    .open("")
-    .on(Engine::Sqlite),
-    fact(
-        "unanswered",
-        "select '{origin}', key, at from boxoffice_idempotency where answer is null",
+        "select topic, seq from boxoffice_outbox
+         where seq = (select max(seq) from boxoffice_outbox)",
     )
     .open(""),
 ];

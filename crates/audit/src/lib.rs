@@ -215,8 +215,10 @@ async fn apart<T: Send + 'static>(
 
 fn take(stores: &Stores, depth: Depth, (notes, runtime): (&Notes, &Handle)) -> Result<(), Error> {
     for name in DATABASES {
-        let facts: Vec<&Fact> = facts::of(name).collect();
-        match stores.databases.get(name) {
+        let database = stores.databases.get(name);
+        let is_log = matches!((database, &stores.log), (Some(Database::File(_)), Log::File(_)));
+        let facts: Vec<&Fact> = facts::of(name, is_log).collect();
+        match database {
             Some(Database::File(path)) => notes.take_file(path, (name, &facts), depth)?,
             Some(Database::Server(server)) => {
                 runtime.block_on(postgres::take(server, (name, &facts), depth, notes))?;

@@ -27,6 +27,8 @@ const KEPT_TOPICS: [&str; 2] = [ACCOUNT_EVENTS, CATALOG_EVENTS];
 const TRIM_PERIOD: Duration = Duration::from_secs(30);
 /// The most events removed in one transaction.
 const TRIM_BATCH: i64 = 2_000;
+/// The same of an outbox, whose service waits meanwhile.
+const TRIM_OUTBOX_BATCH: i64 = 250;
 
 pub(super) struct Memory {
     db: Db,
@@ -185,7 +187,8 @@ impl Memory {
             let outbox =
                 outbox_of(topic).and_then(|stream| Some((stream, self.outboxes.get(stream)?)));
             if let Some((stream, outbox)) = outbox {
-                more |= store::trim_outbox(&self.db, (stream, &outbox), kept, TRIM_BATCH).await?;
+                more |= store::trim_outbox(&self.db, (stream, &outbox), kept, TRIM_OUTBOX_BATCH)
+                    .await?;
             }
         }
         Ok(more)
