@@ -13,17 +13,25 @@ pub struct Row(pub(crate) Columns);
 
 pub(crate) enum Columns {
     Postgres(tokio_postgres::Row),
-    Sqlite(Box<[Stored]>),
+    Sqlite(Cells),
 }
 
-/// What SQLite stored in one column.
-#[derive(Debug)]
+/// The columns of a row of SQLite, its texts and its blobs each in one piece: two or three
+/// allocations a row, however many columns it has.
+pub(crate) struct Cells {
+    pub(crate) cells: Box<[Stored]>,
+    pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What SQLite stored in one column; a text or blob by where it begins and ends.
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Stored {
     Null,
     I64(i64),
     F64(f64),
-    Text(String),
-    Bytes(Vec<u8>),
+    Text(usize, usize),
+    Bytes(usize, usize),
 }
 
 /// What one column holds, as its engine knows it.
@@ -76,7 +84,7 @@ impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns = match &self.0 {
             Columns::Postgres(row) => row.len(),
-            Columns::Sqlite(cells) => cells.len(),
+            Columns::Sqlite(row) => row.cells.len(),
         };
         write!(f, "Row({columns} columns)")
     }
@@ -89,12 +97,12 @@ impl Columns {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 cause.unwrap_or_else(|| error.to_string())
             }),
-            Self::Sqlite(cells) => Ok(match cells.get(index).ok_or("no such column")? {
+            Self::Sqlite(row) => Ok(match *row.cells.get(index).ok_or("no such column")? {
                 Stored::Null => Cell::Null,
-                Stored::I64(value) => Cell::I64(*value),
-                Stored::F64(value) => Cell::F64(*value),
-                Stored::Text(text) => Cell::Text(text),
-                Stored::Bytes(bytes) => Cell::Bytes(bytes),
+                Stored::I64(value) => Cell::I64(value),
+                Stored::F64(value) => Cell::F64(value),
+                Stored::Text(from, to) => Cell::Text(row.text.get(from..to).unwrap_or_default()),
+                Stored::Bytes(from, to) => Cell::Bytes(row.bytes.get(from..to).unwrap_or_default()),
             }),
         }
     }

@@ -32,7 +32,8 @@ const STATEMENT_CACHE: usize = 256;
 const CHECKPOINT_PAGES: u32 = 4_096;
 /// What the log may keep of the disk once it was copied back.
 const LOG_LIMIT_BYTES: u32 = 64 << 20;
-const WRITER_CACHE_KIB: u32 = 32 << 10;
+/// Small as well: after a page has moved within a tree, a commit looks through all that are kept.
+const WRITER_CACHE_KIB: u32 = 4 << 10;
 /// Small: a reader forgets its pages whenever something was committed, and finds them in the
 /// system's memory again.
 const READER_CACHE_KIB: u32 = 512;

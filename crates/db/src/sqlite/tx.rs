@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::fault;
 use crate::{
     Body, Error, Row, Tx, Value,
-    row::{Columns, Stored},
+    row::{Cells, Columns, Stored},
     tx::Inner,
 };
 
@@ -82,8 +82,7 @@ impl LiteTx {
             let mut rows = statement.raw_query();
             let mut all = Vec::new();
             while let Some(row) = rows.next()? {
-                let cells = (0..columns).map(|index| stored(index, row.get_ref(index)?));
-                all.push(Row(Columns::Sqlite(cells.collect::<Result<_, Fault>>()?)));
+                all.push(Row(Columns::Sqlite(cells(row, columns)?)));
             }
             Ok(all)
         };
@@ -223,20 +222,40 @@ fn hex_list(list: &[Uuid]) -> String {
     text
 }
 
-fn stored(index: usize, cell: ValueRef<'_>) -> Result<Stored, Fault> {
-    Ok(match cell {
-        ValueRef::Null => Stored::Null,
-        ValueRef::Integer(value) => Stored::I64(value),
-        ValueRef::Real(value) => Stored::F64(value),
-        ValueRef::Blob(bytes) => Stored::Bytes(bytes.to_vec()),
-        ValueRef::Text(bytes) => match String::from_utf8(bytes.to_vec()) {
-            Ok(text) => Stored::Text(text),
-            Err(_) => {
-                let detail = "text that is not utf-8".to_owned();
-                return Err(Fault::Ours(Error::Corrupt { column: index.to_string(), detail }));
+/// The columns of `row`, copied.
+fn cells(row: &rusqlite::Row<'_>, columns: usize) -> Result<Cells, Fault> {
+    let (mut texts, mut blobs) = (0, 0);
+    for index in 0..columns {
+        match row.get_ref(index)? {
+            ValueRef::Text(text) => texts += text.len(),
+            ValueRef::Blob(bytes) => blobs += bytes.len(),
+            _ => {}
+        }
+    }
+    let (mut text, mut bytes) = (String::with_capacity(texts), Vec::with_capacity(blobs));
+    let cells = (0..columns).map(|index| {
+        Ok(match row.get_ref(index)? {
+            ValueRef::Null => Stored::Null,
+            ValueRef::Integer(value) => Stored::I64(value),
+            ValueRef::Real(value) => Stored::F64(value),
+            ValueRef::Blob(blob) => {
+                bytes.extend_from_slice(blob);
+                Stored::Bytes(bytes.len() - blob.len(), bytes.len())
             }
-        },
-    })
+            ValueRef::Text(stored) => match std::str::from_utf8(stored) {
+                Ok(stored) => {
+                    text.push_str(stored);
+                    Stored::Text(text.len() - stored.len(), text.len())
+                }
+                Err(_) => {
+                    let detail = "text that is not utf-8".to_owned();
+                    return Err(Fault::Ours(Error::Corrupt { column: index.to_string(), detail }));
+                }
+            },
+        })
+    });
+    let cells = cells.collect::<Result<_, Fault>>()?;
+    Ok(Cells { cells, text, bytes })
 }
 
 /// Polls `body` to its end, which is at once, as it may await nothing but `tx`. A panic is an
