@@ -249,7 +249,7 @@ async fn write(source: &Source, args: EventsArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until the relays have handed on all there is. On SQLite there is none: outboxes are the log.
+/// Waits until the relays have handed on all there is. On SQLite there are none: outboxes are logs.
 async fn settle(sources: &[Source], reach: Reach) -> Result<(), Failure> {
     const ANY: &str = "select 1 from boxoffice_outbox limit 1";
     if reach == Reach::Outbox {

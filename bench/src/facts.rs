@@ -52,7 +52,7 @@ pub(crate) fn events(topic: &'static str, number: u32) -> Result<Vec<Envelope>, 
 
 /// Reads it as a consumer does.
 pub(crate) fn read(delivery: &Delivery) -> Result<(), Failure> {
-    match delivery.topic.as_str() {
+    match &*delivery.topic {
         BOOKING_EVENTS => delivery.read::<BookingChanged>().map(drop),
         TICKET_EVENTS => delivery.read::<SeatsChanged>().map(drop),
         _ => delivery.read::<PaymentChanged>().map(drop),

@@ -154,8 +154,8 @@ impl Waiting {
     fn handler(self: &Arc<Self>) -> Handler {
         let waiting = Arc::clone(self);
         Arc::new(move |delivery| {
-            if delivery.kind == "payment.authorized"
-                && let Some(caller) = waiting.lock().remove(&delivery.key)
+            if &*delivery.kind == "payment.authorized"
+                && let Some(caller) = waiting.lock().remove(&*delivery.key)
             {
                 // A caller that gave up has said so.
                 let _gone = caller.send(());

@@ -13,7 +13,7 @@ pub(crate) fn handler(app: Arc<App>) -> Handler {
     Arc::new(move |delivery| {
         let app = app.clone();
         Box::pin(async move {
-            match delivery.kind.as_str() {
+            match &*delivery.kind {
                 "event.published" | "event.updated" => {
                     event_changed::changed(&app, &delivery).await?;
                 }

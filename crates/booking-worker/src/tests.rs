@@ -194,10 +194,10 @@ impl House {
     async fn hear(&self, kind: &str, key: EventId, content: &impl Serialize) {
         let delivery = Delivery {
             id: MessageId::from_uuid(Uuid::from_u128(1)),
-            topic: CATALOG_EVENTS.to_owned(),
-            key: key.to_string(),
-            kind: kind.to_owned(),
-            source: "event".to_owned(),
+            topic: CATALOG_EVENTS.into(),
+            key: key.to_string().into(),
+            kind: kind.into(),
+            source: "event".into(),
             at: Timestamp::from_seconds(NOW),
             correlation_id: "test".into(),
             content: serde_json::to_value(content).unwrap().into(),

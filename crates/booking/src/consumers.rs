@@ -36,7 +36,7 @@ pub(crate) fn payment_events(app: &Arc<App>) -> Handler {
 /// If the event is none of ours, or the database fails. A part that is down is no error: the
 /// booking is gone on with later.
 pub(crate) async fn handle(app: &Arc<App>, delivery: &Delivery) -> Result<(), Error> {
-    match delivery.kind.as_str() {
+    match &*delivery.kind {
         "payment.authorized" => payment_authorized::payment_authorized(app, delivery).await,
         "payment.captured" => payment_captured::payment_captured(app, delivery).await,
         "payment.declined" => payment_declined::payment_declined(app, delivery).await,

@@ -14,7 +14,7 @@ pub(crate) fn handler(app: Arc<App>) -> Handler {
     Arc::new(move |delivery| {
         let app = app.clone();
         Box::pin(async move {
-            match delivery.kind.as_str() {
+            match &*delivery.kind {
                 "account.registered" => account_events::registered(&app, &delivery).await?,
                 "account.verification_requested" => {
                     account_events::verification_requested(&app, &delivery).await?;

@@ -70,10 +70,10 @@ fn ada() -> AccountId {
 fn event(number: u128, kind: &str, content: Value) -> Delivery {
     Delivery {
         id: MessageId::from_uuid(Uuid::from_u128(number)),
-        topic: String::new(),
-        key: String::new(),
-        kind: kind.to_owned(),
-        source: String::new(),
+        topic: "".into(),
+        key: "".into(),
+        kind: kind.into(),
+        source: "".into(),
         at: Timestamp::EPOCH,
         correlation_id: "test".into(),
         content: content.into(),

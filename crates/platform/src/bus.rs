@@ -101,13 +101,13 @@ pub struct Delivery {
     /// The CloudEvents `id`.
     pub id: MessageId,
     /// The topic.
-    pub topic: String,
+    pub topic: Cow<'static, str>,
     /// The aggregate's id.
-    pub key: String,
+    pub key: Arc<str>,
     /// `booking.confirmed`.
-    pub kind: String,
+    pub kind: Arc<str>,
     /// The service that says so.
-    pub source: String,
+    pub source: Arc<str>,
     /// When it became true.
     pub at: Timestamp,
     /// Ties it to the request that led to it.
@@ -264,8 +264,8 @@ impl Bus {
         }
     }
 
-    /// Has the outbox in `db` be the log of `topic` from now on, where it can be: in this process, on
-    /// SQLite.
+    /// Has the outbox in `db` be the log of `topic` from now on, where it can be: in this process,
+    /// on SQLite.
     pub(crate) fn follow(&self, topic: &'static str, db: &db::Db) -> Option<Followed> {
         match &self.0 {
             Backend::Memory(log) => Memory::follow(log, topic, db),

@@ -109,7 +109,7 @@ fn concerns_anybody(app: &App, delivery: &Delivery) -> bool {
 
 /// What an event leads to. Kinds that are of no concern here lead to nothing.
 pub(crate) fn news(delivery: &Delivery) -> Result<Option<News>, Failure> {
-    match delivery.topic.as_str() {
+    match &*delivery.topic {
         BOOKING_EVENTS => Ok(booking_events::post(delivery)?.map(News::ToAccount)),
         PAYMENT_EVENTS => Ok(payment_events::post(delivery)?.map(News::ToAccount)),
         TICKET_EVENTS => ticket_events::news(delivery),

@@ -13,7 +13,7 @@ pub(crate) fn account_events(app: Arc<App>) -> Handler {
     Arc::new(move |delivery| {
         let app = app.clone();
         Box::pin(async move {
-            match delivery.kind.as_str() {
+            match &*delivery.kind {
                 "account.registered" => account_registered::handle(&app, &delivery).await,
                 _ => Ok(()),
             }

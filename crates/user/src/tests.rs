@@ -49,10 +49,10 @@ async fn apps() -> Vec<(Arc<App>, TestDb)> {
 async fn registered(app: &Arc<App>, id: AccountId) {
     let delivery = Delivery {
         id: kernel::MessageId::from_uuid(uuid::Uuid::from_u128(9)),
-        topic: "account-events".to_owned(),
-        key: id.to_string(),
-        kind: "account.registered".to_owned(),
-        source: "auth".to_owned(),
+        topic: "account-events".into(),
+        key: id.to_string().into(),
+        kind: "account.registered".into(),
+        source: "auth".into(),
         at: Timestamp::EPOCH,
         correlation_id: "test".into(),
         content: json!({"account_id": id.to_string(), "email": "a@b.c", "first_name": "Ada"})

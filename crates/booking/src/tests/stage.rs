@@ -224,10 +224,10 @@ impl Stage {
         };
         Delivery {
             id: MessageId::from_uuid(self.ids.uuid(self.clock.now())),
-            topic: "payment-events".to_owned(),
-            key: id.to_string(),
-            kind: kind.to_owned(),
-            source: "payment".to_owned(),
+            topic: "payment-events".into(),
+            key: id.to_string().into(),
+            kind: kind.into(),
+            source: "payment".into(),
             at: self.clock.now(),
             correlation_id: "test".into(),
             content: content.unwrap().into(),

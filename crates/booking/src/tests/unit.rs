@@ -81,7 +81,7 @@ async fn a_payment_event_on_the_log_leads_to_a_confirmation_on_the_log() {
     let confirmed = async {
         loop {
             let event = events.recv().await.unwrap();
-            if event.kind == "booking.confirmed" {
+            if &*event.kind == "booking.confirmed" {
                 return event.read::<BookingChanged>().unwrap();
             }
         }

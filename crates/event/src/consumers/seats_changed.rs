@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(crate) async fn seats_changed(app: &Arc<App>, delivery: &Delivery) -> Result<(), Failure> {
-    let sold = match delivery.kind.as_str() {
+    let sold = match &*delivery.kind {
         "seats.sold" => true,
         "seats.held" | "seats.released" => false,
         _ => return Ok(()),

@@ -1,5 +1,5 @@
-//! The event log in this process, kept in SQLite: appends, or reads outboxes in place; hands what is
-//! new to the groups, and trims.
+//! The event log in this process, kept in SQLite: appends, or reads outboxes in place; hands what
+//! is new to the groups, and trims.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -203,13 +203,8 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// Tells the groups of new events, with their numbers, and of the number of the last event.
-    ///
-    /// # Errors
-    /// If an event has no JSON form.
-    pub(crate) fn tell(&self, last: i64, events: &[(i64, Envelope)]) -> Result<(), Failure> {
-        let record = |(number, event): &(i64, Envelope)| Ok((*number, event.record()?));
-        let records = events.iter().map(record).collect::<Result<Arc<[_]>, Failure>>()?;
+    pub(crate) fn tell(&self, last: i64, events: &[(i64, Envelope)]) {
+        let records = events.iter().map(|(number, event)| (*number, event.here())).collect();
         self.log.tell(&Fresh { stream: self.stream, last, records });
-        Ok(())
     }
 }

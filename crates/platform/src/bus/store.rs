@@ -7,7 +7,7 @@ use kernel::Failure;
 
 use super::{
     DeadLetter,
-    cloud_event::Record,
+    cloud_event::{Record, Told},
     lanes::Tried,
     streams::{Outboxes, is_outbox, outbox_of},
     window::Changes,
@@ -109,7 +109,7 @@ async fn append(tx: &mut Tx, records: &[&Record]) -> Result<Vec<Option<i64>>, Er
         let all = records.iter().zip(&mut numbers);
         for (record, number) in all.filter(|(record, _)| record.topic == topic) {
             let id = record.id.into();
-            let (key, event) = ((&*record.key).into(), (&*record.event).into());
+            let (key, event) = ((&*record.key).into(), record.event().into());
             let params = [topic.into(), Value::I64(last + 1), id, key, event];
             if tx.execute(APPEND, &params).await? > 0 {
                 last += 1;
@@ -132,25 +132,13 @@ pub(super) async fn read(
     let mut own = read_own(db, own, limit).await?.into_iter();
     let mut pages = Vec::with_capacity(after.len());
     for (stream, seq) in after {
-        let outbox = is_outbox(stream).then(|| outboxes.get(stream));
-        pages.push(match outbox {
-            None => own.next().unwrap_or(Page { last: seq, records: Vec::new() }),
-            // It is not there yet.
-            Some(None) => Page { last: seq, records: Vec::new() },
-            Some(Some(outbox)) => read_outbox(&outbox, seq, limit).await?,
+        pages.push(if is_outbox(stream) {
+            outboxes.read(stream, seq, limit).await?
+        } else {
+            own.next().unwrap_or(Page { last: seq, records: Vec::new() })
         });
     }
     Ok(pages)
-}
-
-async fn read_outbox(outbox: &Db, seq: i64, limit: u32) -> Result<Page, Failure> {
-    let events = follow::after(outbox, seq, limit.into()).await?;
-    let last = match events.last() {
-        Some(_) if events.len() >= limit as usize => follow::ends(outbox).await?.1,
-        newest => newest.map_or(seq, |(newest, _)| *newest),
-    };
-    let records = events.into_iter().map(|(number, event)| Ok((number, event.record()?)));
-    Ok(Page { last, records: records.collect::<Result<_, Failure>>()? })
 }
 
 async fn read_own(
@@ -392,13 +380,13 @@ async fn many(tx: &mut Tx, sql: &'static str, rows: Vec<Vec<Value>>) -> Result<(
 }
 
 fn event(group: &str, record: &Record) -> Vec<Value> {
-    let (key, event) = ((&*record.key).into(), (&*record.event).into());
+    let (key, event) = ((&*record.key).into(), record.event().into());
     vec![group.into(), (&*record.topic).into(), record.id.into(), key, event]
 }
 
 /// An event whose id, key and text stand in the columns from `first`.
 fn record(row: &Row, topic: Cow<'static, str>, first: usize) -> Result<Record, Error> {
     let (key, event): (String, String) = (row.get(first + 1)?, row.get(first + 2)?);
-    let (key, event) = (key.into(), event.into());
-    Ok(Record { id: row.get(first)?, topic, key, event, head: None })
+    let told = Told::Event(event.into(), None);
+    Ok(Record { id: row.get(first)?, topic, key: key.into(), told })
 }

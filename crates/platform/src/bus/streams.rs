@@ -1,5 +1,5 @@
-//! What the groups of the log in this process read: of each topic the log's own rows, and the outbox
-//! that is read in place. Both number their events without gaps.
+//! What the groups of the log in this process read: of each topic the log's own rows, and the
+//! outbox that is read in place. Both number their events without gaps.
 
 use std::{
     collections::BTreeMap,
@@ -7,8 +7,12 @@ use std::{
 };
 
 use db::Db;
+use kernel::Failure;
 
-use super::{ACCOUNT_EVENTS, BOOKING_EVENTS, CATALOG_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS};
+use super::{
+    ACCOUNT_EVENTS, BOOKING_EVENTS, CATALOG_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS, store::Page,
+};
+use crate::outbox::follow;
 
 /// Each topic, and the name of its outbox among streams; the log's own rows go by the topic's name.
 const OUTBOXES: [(&str, &str); 5] = [
@@ -31,6 +35,20 @@ impl Outboxes {
     /// The database of an outbox, if it is there by now.
     pub(super) fn get(&self, stream: &str) -> Option<Db> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(stream).cloned()
+    }
+
+    /// At most `limit` events of an outbox after number `seq`; none while it is not there.
+    pub(super) async fn read(&self, stream: &str, seq: i64, limit: u32) -> Result<Page, Failure> {
+        let Some(outbox) = self.get(stream) else {
+            return Ok(Page { last: seq, records: Vec::new() });
+        };
+        let events = follow::after(&outbox, seq, limit.into()).await?;
+        let last = match events.last() {
+            Some(_) if events.len() >= limit as usize => follow::ends(&outbox).await?.1,
+            newest => newest.map_or(seq, |(newest, _)| *newest),
+        };
+        let records = events.iter().map(|(number, event)| (*number, event.here())).collect();
+        Ok(Page { last, records })
     }
 }
 

@@ -277,7 +277,7 @@ mod tests {
         window.wake(due);
         for _ in 0..2 {
             let (key, delivery) = window.next().unwrap();
-            assert_eq!(delivery.unwrap().key, "a");
+            assert_eq!(&*delivery.unwrap().key, "a");
             window.finish(&key, Ok(()), due);
         }
         assert_eq!(window.take_changes().unparked.len(), 2);

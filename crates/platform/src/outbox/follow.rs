@@ -68,7 +68,7 @@ impl Follower {
             Some(last) => last,
             None => {
                 let (_, last) = ends(&self.db).await?;
-                self.followed.tell(last, &[])?;
+                self.followed.tell(last, &[]);
                 *told.insert(last)
             }
         };
@@ -77,7 +77,7 @@ impl Follower {
             let events = after(&self.db, last, BATCH).await?;
             let Some((newest, _)) = events.last() else { return Ok(()) };
             last = *newest;
-            self.followed.tell(last, &events)?;
+            self.followed.tell(last, &events);
             *told = Some(last);
             self.meters.published.inc_by(events.len().try_into().unwrap_or(u64::MAX));
             if events.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {

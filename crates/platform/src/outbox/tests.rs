@@ -88,7 +88,8 @@ impl Log {
             events.into_iter().for_each(|(key, id)| keys.entry(key).or_default().push(id));
             keys
         };
-        let got = self.got.lock().unwrap().iter().map(|got| (got.key.clone(), got.id)).collect();
+        let got =
+            self.got.lock().unwrap().iter().map(|got| (got.key.to_string(), got.id)).collect();
         let expected = expected.iter().map(|event| (event.key.clone(), event.id)).collect();
         assert_eq!(by_key(got), by_key(expected));
     }

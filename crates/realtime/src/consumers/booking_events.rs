@@ -10,7 +10,7 @@ use super::{money, some, time, to_account};
 use crate::relay::Post;
 
 pub(super) fn post(delivery: &Delivery) -> Result<Option<Post>, Failure> {
-    let kind = match delivery.kind.as_str() {
+    let kind = match &*delivery.kind {
         "booking.opened" | "booking.payment_processing" => "booking:processing",
         "booking.seats_reserved" => "booking:seats_reserved",
         "booking.payment_requested" => "booking:payment_pending",

@@ -10,7 +10,7 @@ use crate::relay::Post;
 
 pub(super) fn post(delivery: &Delivery) -> Result<Option<Post>, Failure> {
     // A refund that failed is an operator's business; a declined card may be tried again.
-    let (kind, may_retry) = match delivery.kind.as_str() {
+    let (kind, may_retry) = match &*delivery.kind {
         "payment.authorized" => ("payment:processing", None),
         "payment.captured" => ("payment:success", None),
         "payment.declined" => ("payment:failed", Some(true)),

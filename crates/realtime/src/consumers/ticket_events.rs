@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn news(delivery: &Delivery) -> Result<Option<News>, Failure> {
-    let change = match delivery.kind.as_str() {
+    let change = match &*delivery.kind {
         "seats.held" => Change::Reserved,
         "seats.released" => Change::Released,
         "seats.sold" => Change::Sold,

@@ -19,10 +19,10 @@ use crate::consumers::{self, News};
 pub(super) fn delivery(topic: &str, kind: &str, content: Value) -> Delivery {
     Delivery {
         id: MessageId::from_uuid(Uuid::from_u128(9)),
-        topic: topic.to_owned(),
-        key: "k".to_owned(),
-        kind: kind.to_owned(),
-        source: "test".to_owned(),
+        topic: topic.to_owned().into(),
+        key: "k".into(),
+        kind: kind.into(),
+        source: "test".into(),
         at: Timestamp::from_seconds(1_800_000_000),
         correlation_id: "test".into(),
         content: content.into(),

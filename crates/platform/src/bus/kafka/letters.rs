@@ -79,7 +79,7 @@ pub(super) async fn bury(shared: &Shared, grave: Grave, tried: &Tried) -> Result
         .into_iter()
         .fold(message::headers(record.id), |all, (name, value)| with(all, name, value));
     let letter =
-        FutureRecord::to(&topic).partition(0).key(&*key).payload(&*record.event).headers(headers);
+        FutureRecord::to(&topic).partition(0).key(&*key).payload(record.event()).headers(headers);
     shared.producer.send([letter]).await
 }
 

@@ -11,7 +11,10 @@ use rdkafka::{
 };
 use uuid::Uuid;
 
-use crate::bus::{TOPICS, cloud_event::Record};
+use crate::bus::{
+    TOPICS,
+    cloud_event::{Record, Told},
+};
 
 const CONTENT_TYPE: &str = "content-type";
 const CLOUD_EVENT: &str = "application/cloudevents+json; charset=UTF-8";
@@ -39,7 +42,7 @@ pub(super) fn with(headers: OwnedHeaders, key: &str, value: &str) -> OwnedHeader
 
 /// The message that tells an event.
 pub(super) fn message<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a, str, str> {
-    FutureRecord::to(topic).key(&*record.key).payload(&*record.event).headers(headers(record.id))
+    FutureRecord::to(topic).key(&*record.key).payload(record.event()).headers(headers(record.id))
 }
 
 /// The event that a message on `topic` (as we call it) tells. One that is none of ours is taken
@@ -56,7 +59,7 @@ pub(super) fn record(topic: &str, message: &impl Message) -> Record {
     let id = header(message, ID).and_then(|id| Uuid::try_parse(id).ok());
     let id = id.or_else(|| named_id(&event)).unwrap_or_else(|| place(message));
     let (id, key) = (MessageId::from_uuid(id), text(message.key()));
-    Record { id, topic: topic.into(), key, event, head: None }
+    Record { id, topic: topic.into(), key, told: Told::Event(event, None) }
 }
 
 /// The id that the event itself has, where its sender left out the header.

@@ -138,7 +138,7 @@ pub(crate) async fn order(subject: &impl Subject) {
     let events: Vec<(&str, u32)> = events.iter().map(|(key, n)| (&**key, *n)).collect();
     life.publish(&events[..200]).await;
     assert_eq!(life.lag().await, 200, "a group that never ran lags by all of it");
-    let (seen, busy) = (Seen::default(), Arc::new(Mutex::new(Vec::<String>::new())));
+    let (seen, busy) = (Seen::default(), Arc::new(Mutex::new(Vec::<Arc<str>>::new())));
     let overlaps = Arc::new(AtomicBool::new(false));
     let handler = {
         let (seen, overlaps) = (seen.clone(), overlaps.clone());
@@ -340,7 +340,7 @@ pub(crate) async fn restart(subject: &impl Subject) {
         handler(move |delivery| {
             let noted = noted.clone();
             async move {
-                match delivery.key.as_str() {
+                match &*delivery.key {
                     "down" => Err(Failure::unavailable("down")),
                     _ => {
                         noted.note(&delivery);

@@ -70,12 +70,12 @@ impl Work {
                     // It dies at work.
                     std::future::pending::<()>().await;
                 }
-                if !work.busy.lock().unwrap().insert(delivery.key.clone()) {
+                if !work.busy.lock().unwrap().insert(delivery.key.to_string()) {
                     work.overlapped.store(true, Ordering::SeqCst);
                 }
                 tokio::time::sleep(Duration::from_millis(3)).await;
                 work.seen.note(&delivery);
-                work.busy.lock().unwrap().remove(&delivery.key);
+                work.busy.lock().unwrap().remove(&*delivery.key);
                 Ok(())
             }
         })
