@@ -62,7 +62,8 @@ pub struct Background {
 pub enum Preset {
     /// Small, with a queue: about twenty seconds.
     Sale,
-    /// 20,000 places, 30,000 buyers, a queue.
+    /// 20,000 places, 100,000 buyers in a queue: about seven minutes, of which the accounts take two
+    /// and a half to sign up.
     OnSale,
     /// No queue; up to what the machine can do, five times as many, half as many.
     Overload,
@@ -120,13 +121,15 @@ impl Preset {
             Self::Sale => sale,
             Self::OnSale => Scenario {
                 name: "on-sale".to_owned(),
-                buyers: 30_000,
+                buyers: 100_000,
                 places: 20_000,
+                curve: Curve::Constant,
                 window: seconds(60),
-                admissions_per_minute: 30_000,
-                accounts: 30_000,
-                account_sockets: 6_000,
-                poll_period: seconds(5),
+                admissions_per_minute: 9_000,
+                accounts: 100_000,
+                account_sockets: 9_000,
+                poll_period: seconds(20),
+                in_flight: 4_096,
                 hold_ttl: seconds(20),
                 behaviour: patient,
                 ..sale

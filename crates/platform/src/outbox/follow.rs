@@ -2,10 +2,7 @@
 //! the order of their numbers, without gaps, and stay until all groups have passed them. So nothing
 //! is copied; the follower only tells the groups what is new.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use db::{Db, Row, Tx};
 use kernel::Failure;
@@ -39,7 +36,6 @@ pub(super) fn start(outbox: Outbox, followed: Followed, db: Db, metrics: &Metric
     let follower = Arc::new(Follower { db, followed, meters });
     tasks.every("outbox follower", PERIOD, outbox.wake.clone(), move || {
         let (follower, told, stopping) = (follower.clone(), told.clone(), stopping.clone());
-        outbox.is_written.store(false, Ordering::Release);
         async move {
             let ended = follower.tell_all(&mut *told.lock().await, &stopping).await;
             if ended.is_err() {
