@@ -223,7 +223,8 @@ pub(crate) const LOG: &[Fact] = &[
         "select id, topic, 0, seq, unhex(key, '-'), event ->> 'type',
            unhex(event -> 'data' ->> 'hold_id', '-'),
            cast(unixepoch(event ->> 'time', 'subsec') * 1000000 as integer)
-         from bus_log group by id having seq = min(seq)",
+         from bus_log where id not in (select id from main.news)
+         group by id having seq = min(seq)",
     ),
     fact(
         "span",

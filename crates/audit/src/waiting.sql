@@ -33,6 +33,9 @@ union all
 select 'log', null, consumer || ' is ' || (last - number) || ' events behind in ' || topic, null
 from reached join written using (topic) where number < last
 union all
+select 'log', null, consumer || ' has read up to ' || number || ' of ' || topic || ', which ends at ' || last, null
+from reached join written using (topic) where number > last
+union all
 select 'given up', null, words, null from given_up
 union all
 select 'given up', booking, 'booking''s dead letter ' || words, null from dead_letter

@@ -68,7 +68,7 @@ impl Outbox {
     /// `db` on SQLite, the bus reads them here, and removes what is not needed any more.
     pub fn relay(&self, db: Db, bus: Bus, metrics: &Metrics, tasks: &Tasks) {
         match bus.follow(self.topic, &db) {
-            Some(followed) => follow::start(self.clone(), followed, db, metrics, tasks),
+            Some(followed) => follow::start(self.wake.clone(), followed, db, metrics, tasks),
             None => relay::start(self.clone(), db, bus, metrics, tasks),
         }
     }

@@ -62,8 +62,8 @@ pub struct Background {
 pub enum Preset {
     /// Small, with a queue: about twenty seconds.
     Sale,
-    /// 20,000 places, 100,000 buyers in a queue: about seven minutes, of which the accounts take two
-    /// and a half to sign up.
+    /// 20,000 places, 100,000 buyers in a queue: about seven minutes, two and a half of which the
+    /// accounts take to sign up.
     OnSale,
     /// No queue; up to what the machine can do, five times as many, half as many.
     Overload,

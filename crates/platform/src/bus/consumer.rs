@@ -22,8 +22,8 @@ use super::{
     lanes::{Tried, Verdict},
     memory::Group,
     meters::Meters,
-    store::{self, Page, Progress},
-    streams::Outboxes,
+    store::{self, Progress},
+    streams::{Outboxes, Page},
     window::{Changes, Window},
 };
 
@@ -141,7 +141,9 @@ impl Loop {
         }
         if has_new {
             self.consumer.meters.lag.set(self.window.lag());
-            self.read_at = if self.window.has_unread() { now } else { now + POLL };
+            if self.window.has_unread() {
+                self.read_at = now;
+            }
         }
     }
 

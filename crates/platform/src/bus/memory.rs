@@ -68,8 +68,12 @@ impl Group {
         let mut waiting = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         let count: usize = waiting.iter().map(|fresh| fresh.records.len()).sum();
         if count >= MAX_FRESH {
-            // What is left shows the group that there is more in the log.
-            waiting.pop_front();
+            // What is left shows the group how much there is to be read.
+            let ends: BTreeMap<_, _> =
+                waiting.drain(..).map(|fresh| (fresh.stream, fresh.last)).collect();
+            let records: Arc<[(i64, Record)]> = Arc::new([]);
+            let end = |(stream, last)| Fresh { stream, last, records: records.clone() };
+            waiting.extend(ends.into_iter().map(end));
         }
         waiting.push_back(fresh);
         drop(waiting);

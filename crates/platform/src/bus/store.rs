@@ -9,7 +9,7 @@ use super::{
     DeadLetter,
     cloud_event::{Record, Told},
     lanes::Tried,
-    streams::{Outboxes, is_outbox, outbox_of},
+    streams::{Outboxes, Page, is_outbox, outbox_of},
     window::Changes,
 };
 use crate::outbox::follow;
@@ -72,13 +72,6 @@ const DEAD: &str = "
 const EXHUME: &str = "
     delete from bus_dead_letters where number = $1 returning topic, id, key, event, grp";
 
-/// What a group has of one stream.
-pub(super) struct Page {
-    /// The number of the stream's last event.
-    pub(super) last: i64,
-    pub(super) records: Vec<(i64, Record)>,
-}
-
 /// Where a group was.
 pub(super) struct Progress {
     /// Of each stream, the number of the last event that is done or parked.
@@ -135,7 +128,7 @@ pub(super) async fn read(
         pages.push(if is_outbox(stream) {
             outboxes.read(stream, seq, limit).await?
         } else {
-            own.next().unwrap_or(Page { last: seq, records: Vec::new() })
+            own.next().unwrap_or(Page::nothing(seq))
         });
     }
     Ok(pages)
@@ -158,7 +151,9 @@ async fn read_own(
                 let records = rows
                     .iter()
                     .map(|row| Ok((row.get(0)?, record(row, Cow::Borrowed(*topic), 1)?)));
-                pages.push(Page { last, records: records.collect::<Result<_, Error>>()? });
+                let records: Vec<_> = records.collect::<Result<_, Error>>()?;
+                let is_whole = records.len() < limit as usize;
+                pages.push(Page { last, records, is_whole });
             }
             Ok(pages)
         })

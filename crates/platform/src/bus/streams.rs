@@ -10,7 +10,8 @@ use db::Db;
 use kernel::Failure;
 
 use super::{
-    ACCOUNT_EVENTS, BOOKING_EVENTS, CATALOG_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS, store::Page,
+    ACCOUNT_EVENTS, BOOKING_EVENTS, CATALOG_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS,
+    cloud_event::Record,
 };
 use crate::outbox::follow;
 
@@ -22,6 +23,22 @@ const OUTBOXES: [(&str, &str); 5] = [
     (CATALOG_EVENTS, "catalog-events outbox"),
     (ACCOUNT_EVENTS, "account-events outbox"),
 ];
+
+/// What a group has of one stream.
+pub(super) struct Page {
+    /// The number of the stream's last event.
+    pub(super) last: i64,
+    pub(super) records: Vec<(i64, Record)>,
+    /// Whether these are all up to the last.
+    pub(super) is_whole: bool,
+}
+
+impl Page {
+    /// Nothing after number `seq`, as far as is known.
+    pub(super) fn nothing(seq: i64) -> Self {
+        Self { last: seq, records: Vec::new(), is_whole: false }
+    }
+}
 
 /// The outboxes that are read in place, by the names of their streams.
 #[derive(Clone, Default)]
@@ -40,15 +57,12 @@ impl Outboxes {
     /// At most `limit` events of an outbox after number `seq`; none while it is not there.
     pub(super) async fn read(&self, stream: &str, seq: i64, limit: u32) -> Result<Page, Failure> {
         let Some(outbox) = self.get(stream) else {
-            return Ok(Page { last: seq, records: Vec::new() });
+            return Ok(Page::nothing(seq));
         };
-        let events = follow::after(&outbox, seq, limit.into()).await?;
-        let last = match events.last() {
-            Some(_) if events.len() >= limit as usize => follow::ends(&outbox).await?.1,
-            newest => newest.map_or(seq, |(newest, _)| *newest),
-        };
+        let (events, last) = follow::page(&outbox, seq, limit.into()).await?;
+        let is_whole = events.len() < limit as usize;
         let records = events.iter().map(|(number, event)| (*number, event.here())).collect();
-        Ok(Page { last, records })
+        Ok(Page { last, records, is_whole })
     }
 }
 

@@ -14,12 +14,14 @@ use super::{
     cloud_event::Record,
     lanes::{Ended, Held, Lanes, Tried, Verdict},
     memory::Fresh,
-    store::Page,
+    streams::{Page, outbox_of},
 };
 
 pub(super) struct Window {
     streams: Vec<Stream>,
     lanes: Lanes<Origin>,
+    /// Whether anything was read: only then it is known what is missing before new events.
+    has_read: bool,
     /// Events that are stored apart from the log, so that the offset may pass them.
     parked: HashSet<MessageId>,
     changes: Changes,
@@ -61,6 +63,7 @@ impl Window {
         Self {
             streams: streams.collect(),
             lanes: Lanes::new(settings),
+            has_read: false,
             parked: HashSet::new(),
             changes: Changes::default(),
         }
@@ -75,13 +78,39 @@ impl Window {
 
     /// Takes in what was read of each stream.
     pub(super) fn admit_pages(&mut self, pages: Vec<Page>) {
+        self.has_read = true;
         for (index, page) in pages.into_iter().enumerate() {
+            let waits = self.waits(index);
             let Some(stream) = self.streams.get_mut(index) else { return };
+            if page.last < stream.read {
+                tracing::warn!(
+                    stream = stream.name,
+                    read = stream.read,
+                    last = page.last,
+                    "the log ends before what was read of it, as after a backup: read anew"
+                );
+                (stream.read, stream.saved, stream.last) = (0, 0, page.last);
+                continue;
+            }
             stream.last = stream.last.max(page.last);
+            if waits {
+                continue;
+            }
             for (seq, record) in page.records {
                 self.admit_read(index, seq, record);
             }
+            if let Some(stream) = self.streams.get_mut(index).filter(|_| page.is_whole) {
+                stream.read = stream.read.max(page.last);
+            }
         }
+    }
+
+    /// Whether a stream is the outbox of a topic of which the log's own rows, which are older, are
+    /// not all read.
+    fn waits(&self, index: usize) -> bool {
+        let Some(stream) = self.streams.get(index) else { return false };
+        let is_topic = |topic: &&Stream| outbox_of(topic.name) == Some(stream.name);
+        self.streams.iter().find(is_topic).is_some_and(|topic| topic.read < topic.last)
     }
 
     /// Takes in new events of a stream; what is missing before them is to be read first, and shows
@@ -89,7 +118,8 @@ impl Window {
     pub(super) fn admit_fresh(&mut self, fresh: &Fresh) {
         let known = |stream: &Stream| stream.name == fresh.stream;
         let Some(index) = self.streams.iter().position(known) else { return };
-        for (seq, record) in &*fresh.records {
+        let records = if self.has_read && !self.waits(index) { &*fresh.records } else { &[] };
+        for (seq, record) in records {
             if self.streams.get(index).is_some_and(|stream| *seq == stream.read + 1) {
                 self.admit_read(index, *seq, record.clone());
             }
@@ -249,7 +279,7 @@ mod tests {
             let number = u32::try_from(*seq).unwrap();
             (*seq, crate::bus::tests::conformance::event(key, number).record().unwrap())
         });
-        vec![Page { last: events.last().unwrap().0, records: records.collect() }]
+        vec![Page { last: events.last().unwrap().0, records: records.collect(), is_whole: false }]
     }
 
     #[test]
@@ -289,10 +319,14 @@ mod tests {
         let mut window = Window::new(Settings::default(), &[TOPIC], &[0]);
         let fresh = |stream, seqs: &[i64]| {
             let events: Vec<_> = seqs.iter().map(|seq| (*seq, "a")).collect();
-            let Page { last, records } = page(&events).remove(0);
+            let Page { last, records, .. } = page(&events).remove(0);
             Fresh { stream, last, records: records.into() }
         };
-        window.admit_fresh(&fresh(TOPIC, &[1, 2]));
+        // Before anything was read, nobody knows what is missing.
+        window.admit_fresh(&fresh(TOPIC, &[1]));
+        assert_eq!((window.held(), window.has_unread()), (0, true));
+        window.admit_pages(page(&[(1, "a")]));
+        window.admit_fresh(&fresh(TOPIC, &[2]));
         window.admit_fresh(&fresh("other", &[3]));
         assert_eq!((window.held(), window.has_unread()), (2, false));
         // 3 and 4 were not handed on: they are to be read, and 5 with them.
@@ -311,5 +345,35 @@ mod tests {
             Some(crate::bus::tests::conformance::number(&delivery.unwrap()))
         });
         assert_eq!(numbers.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn where_the_log_ends_before_what_was_read_of_it_all_is_read_anew() {
+        let mut window = Window::new(Settings::default(), &[TOPIC], &[5_000]);
+        let (key, now): (Arc<str>, _) = ("a".into(), Instant::now());
+        window.admit_pages(vec![Page { last: 3, records: Vec::new(), is_whole: true }]);
+        assert_eq!((window.read_so_far(), window.has_unread()), (vec![(TOPIC, 0)], true));
+        window.admit_pages(page(&[(1, "a"), (2, "a"), (3, "a")]));
+        while window.next().is_some() {
+            window.finish(&key, Ok(()), now);
+        }
+        assert_eq!(window.take_changes().offsets, [(TOPIC, 3)]);
+    }
+
+    #[test]
+    fn an_outbox_waits_until_the_older_rows_of_its_topic_are_read() {
+        let outbox = outbox_of(TOPIC).unwrap();
+        let mut window = Window::new(Settings::default(), &[TOPIC, outbox], &[0, 0]);
+        let pages = |own: &[(i64, &str)], last, its: &[(i64, &str)]| {
+            let own = Page { last, is_whole: false, ..page(own).remove(0) };
+            vec![own, Page { is_whole: true, ..page(its).remove(0) }]
+        };
+        window.admit_pages(pages(&[(1, "a"), (2, "a")], 3, &[(1, "a")]));
+        assert_eq!(window.read_so_far(), [(TOPIC, 2), (outbox, 0)]);
+        let records = page(&[(1, "a")]).remove(0).records.into();
+        window.admit_fresh(&Fresh { stream: outbox, last: 1, records });
+        assert_eq!((window.held(), window.has_unread()), (2, true));
+        window.admit_pages(pages(&[(3, "a")], 3, &[(1, "a")]));
+        assert_eq!((window.read_so_far(), window.held()), (vec![(TOPIC, 3), (outbox, 1)], 4));
     }
 }

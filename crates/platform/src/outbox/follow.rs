@@ -6,10 +6,13 @@ use std::{sync::Arc, time::Duration};
 
 use db::{Db, Row, Tx};
 use kernel::Failure;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{Meters, Outbox, envelope};
+use super::{Meters, envelope};
 use crate::{
     Metrics, Tasks,
     bus::{Envelope, Followed},
@@ -29,12 +32,18 @@ const AFTER: &str = "select seq, id, topic, key, kind, source, at, correlation_i
 const TRIM: &str = "delete from boxoffice_outbox where seq <= $1";
 
 /// Starts to tell the groups of `log` what is written to the outbox in `db`.
-pub(super) fn start(outbox: Outbox, followed: Followed, db: Db, metrics: &Metrics, tasks: &Tasks) {
+pub(super) fn start(
+    wake: Arc<Notify>,
+    followed: Followed,
+    db: Db,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) {
     let meters = Meters::new(metrics);
     let told = Arc::new(tokio::sync::Mutex::new(None));
     let stopping = tasks.stopping();
     let follower = Arc::new(Follower { db, followed, meters });
-    tasks.every("outbox follower", PERIOD, outbox.wake.clone(), move || {
+    tasks.every("outbox follower", PERIOD, wake, move || {
         let (follower, told, stopping) = (follower.clone(), told.clone(), stopping.clone());
         async move {
             let ended = follower.tell_all(&mut *told.lock().await, &stopping).await;
@@ -83,15 +92,35 @@ impl Follower {
     }
 }
 
-/// Up to `limit` events of an outbox that is a log, from the one after number `seq` on.
-pub(crate) async fn after(db: &Db, seq: i64, limit: i64) -> Result<Vec<(i64, Envelope)>, Failure> {
+/// Up to `limit` events of an outbox that is a log, from the one after number `seq` on, and the
+/// number of the last that there is at the same moment.
+pub(crate) async fn page(
+    db: &Db,
+    seq: i64,
+    limit: i64,
+) -> Result<(Vec<(i64, Envelope)>, i64), Failure> {
+    let read = db.read(move |tx| {
+        Box::pin(async move {
+            let rows = tx.query(AFTER, &[seq.into(), limit.into()]).await?;
+            Ok::<_, Failure>((rows, number(tx, LAST).await?.unwrap_or(0)))
+        })
+    });
+    let (rows, last) = read.await?;
+    Ok((rows.iter().map(numbered).collect::<Result<_, _>>()?, last))
+}
+
+/// As [`page`], but for the last number.
+async fn after(db: &Db, seq: i64, limit: i64) -> Result<Vec<(i64, Envelope)>, Failure> {
     let read = db.read(move |tx| {
         Box::pin(
             async move { Ok::<_, Failure>(tx.query(AFTER, &[seq.into(), limit.into()]).await?) },
         )
     });
-    let numbered = |row: &Row| Ok::<_, Failure>((row.get(0)?, envelope(row)?));
     read.await?.iter().map(numbered).collect()
+}
+
+fn numbered(row: &Row) -> Result<(i64, Envelope), Failure> {
+    Ok((row.get(0)?, envelope(row)?))
 }
 
 /// The numbers of the first event of an outbox that is a log, as far as it was not trimmed, and of
