@@ -79,7 +79,7 @@ impl Follower {
         };
         loop {
             let next_at = Instant::now() + PACE;
-            let events = after(&self.db, last, BATCH).await?;
+            let (events, _) = page(&self.db, last, BATCH).await?;
             let Some((newest, _)) = events.last() else { return Ok(()) };
             last = *newest;
             self.followed.tell(last, &events);
@@ -106,21 +106,8 @@ pub(crate) async fn page(
         })
     });
     let (rows, last) = read.await?;
+    let numbered = |row: &Row| Ok::<_, Failure>((row.get(0)?, envelope(row)?));
     Ok((rows.iter().map(numbered).collect::<Result<_, _>>()?, last))
-}
-
-/// As [`page`], but for the last number.
-async fn after(db: &Db, seq: i64, limit: i64) -> Result<Vec<(i64, Envelope)>, Failure> {
-    let read = db.read(move |tx| {
-        Box::pin(
-            async move { Ok::<_, Failure>(tx.query(AFTER, &[seq.into(), limit.into()]).await?) },
-        )
-    });
-    read.await?.iter().map(numbered).collect()
-}
-
-fn numbered(row: &Row) -> Result<(i64, Envelope), Failure> {
-    Ok((row.get(0)?, envelope(row)?))
 }
 
 /// The numbers of the first event of an outbox that is a log, as far as it was not trimmed, and of
