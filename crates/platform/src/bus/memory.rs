@@ -64,7 +64,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn tell(&self, fresh: Fresh) {
+    pub(super) fn tell(&self, fresh: Fresh) {
         let mut waiting = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         let count: usize = waiting.iter().map(|fresh| fresh.records.len()).sum();
         if count >= MAX_FRESH {

@@ -10,10 +10,11 @@ use std::{
 
 use conformance::Subject;
 use testkit::TestDb;
+use tokio::sync::Notify;
 
 use super::{
     BOOKING_EVENTS, Bus, CATALOG_EVENTS, Envelope, PAYMENT_EVENTS, Settings,
-    memory::Memory,
+    memory::{Fresh, Group, Memory},
     store,
     streams::{Outboxes, outbox_of},
 };
@@ -155,9 +156,7 @@ async fn trimming(subject: &InProcess) {
     assert!(!store::trim(&db, topic, 2, 3).await.unwrap());
     assert_eq!(first().await, 1, "nobody has read it");
     for (group, seq) in [("one", 9), ("two", 8)] {
-        store::begin(&db, group, [topic].into()).await.unwrap();
-        let changes = super::window::Changes { offsets: vec![(topic, seq)], ..Default::default() };
-        store::save(&db, group, Arc::new(changes)).await.unwrap();
+        passes(&db, group, topic, seq).await;
     }
     assert!(store::trim(&db, topic, 2, 3).await.unwrap(), "there is more");
     assert_eq!(first().await, 4);
@@ -166,6 +165,36 @@ async fn trimming(subject: &InProcess) {
     assert_eq!(bus.lag("two", &[topic]).await.unwrap(), 2);
     assert_eq!(bus.lag("new", &[topic]).await.unwrap(), 4);
     tasks.stop(Duration::from_secs(5)).await;
+}
+
+/// Has `group` be done with all of `stream` up to number `seq`.
+async fn passes(db: &db::Db, group: &'static str, stream: &'static str, seq: i64) {
+    store::begin(db, group, [stream].into()).await.unwrap();
+    let changes = super::window::Changes { offsets: vec![(stream, seq)], ..Default::default() };
+    store::save(db, group, Arc::new(changes)).await.unwrap();
+}
+
+#[test]
+fn where_more_is_told_than_is_kept_each_stream_s_end_is_still_known() {
+    let group = Group {
+        name: "slow",
+        streams: [BOOKING_EVENTS, PAYMENT_EVENTS].into(),
+        wake: Notify::new(),
+        fresh: Mutex::default(),
+        replayed: Mutex::default(),
+    };
+    let record = |number| (number, conformance::event("a", 1).here());
+    let tell = |stream, numbers: std::ops::RangeInclusive<i64>| {
+        let last = *numbers.end();
+        group.tell(Fresh { stream, last, records: numbers.map(record).collect() });
+    };
+    tell(PAYMENT_EVENTS, 1..=7);
+    tell(BOOKING_EVENTS, 1..=5_000);
+    tell(BOOKING_EVENTS, 5_001..=5_001);
+    let fresh = group.fresh.lock().unwrap();
+    let told: Vec<_> = fresh.iter().map(|its| (its.stream, its.last, its.records.len())).collect();
+    let all = [(BOOKING_EVENTS, 5_000, 0), (PAYMENT_EVENTS, 7, 0), (BOOKING_EVENTS, 5_001, 1)];
+    assert_eq!(told, all);
 }
 
 #[tokio::test]
@@ -182,9 +211,7 @@ async fn of_an_outbox_too_only_what_all_groups_have_passed_is_trimmed() {
     assert!(!trim().await);
     assert_eq!(ends().await, (1, 10), "nobody has read it");
     for (group, seq) in [("one", 9), ("two", 8)] {
-        store::begin(&log.db, group, [stream].into()).await.unwrap();
-        let changes = super::window::Changes { offsets: vec![(stream, seq)], ..Default::default() };
-        store::save(&log.db, group, Arc::new(changes)).await.unwrap();
+        passes(&log.db, group, stream, seq).await;
     }
     assert!(trim().await, "there is more");
     assert_eq!(ends().await, (4, 10));
@@ -206,10 +233,7 @@ async fn an_outbox_is_trimmed_by_the_log_unless_its_topic_is_kept_whole() {
         let event = |number| Envelope { topic: topic.into(), ..conformance::event("a", number) };
         write(&room.db, &outbox, (1..=4).map(event).collect()).await;
         Memory::follow(&memory, topic, &room.db).unwrap();
-        let stream = outbox_of(topic).unwrap();
-        store::begin(&log.db, "one", [stream].into()).await.unwrap();
-        let changes = super::window::Changes { offsets: vec![(stream, 4)], ..Default::default() };
-        store::save(&log.db, "one", Arc::new(changes)).await.unwrap();
+        passes(&log.db, "one", outbox_of(topic).unwrap(), 4).await;
         memory.trim().await.unwrap();
         assert_eq!(crate::outbox::follow::ends(&room.db).await.unwrap(), (first, 4), "{topic}");
     }
