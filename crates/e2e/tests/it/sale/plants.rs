@@ -351,6 +351,11 @@ const LOG: &[Plant] = &[
         &["update bus_offsets set seq = seq - 1 where seq > 0"],
         &["email-worker is 1 events behind", "booking is 1 events behind in payment-events"],
     ),
+    plant(
+        BUS,
+        &["update bus_offsets set seq = seq + 1 where topic = 'payment-events outbox'"],
+        &["booking has read up to"],
+    ),
 ];
 
 /// What breaks it where outboxes lead to brokers.
