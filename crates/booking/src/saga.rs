@@ -1,14 +1,17 @@
-//! The saga of a booking. Each step is committed before the next, every call may be repeated, and
-//! any process can go on from what the row says.
+//! The saga of a booking. Each step is durable where it is done before the next begins, every call
+//! may be repeated, and any process can go on from what the row says.
 //!
 //! | from | step | do | undo |
 //! |---|---|---|---|
 //! | RESERVING | [`hold_seats`] | hold the places, price them | release the hold |
-//! | SEATS_RESERVED | [`request_payment`] | make the payment | cancel it: void |
+//! | RESERVING, SEATS_RESERVED | [`request_payment`] | make the payment | cancel it: void |
 //! | PAYMENT_PROCESSING | [`issue_tickets`] | turn the hold into tickets | cancel them |
 //! | PAYMENT_PROCESSING | [`capture_payment`] | take the money | refund it |
 //!
-//! A free booking has its tickets issued from SEATS_RESERVED, without payment.
+//! A free booking has its tickets issued from SEATS_RESERVED, without payment. Of others the
+//! payment is asked for as soon as the places are held, and both are written at once: hold and
+//! payment bear the booking's id, so that whoever finds the row of before gets the same two by
+//! asking again. Only where there is no payment yet does a booking rest in SEATS_RESERVED.
 //!
 //! Undone in the order tickets, money, hold. An undoing that keeps failing becomes a dead letter.
 //!
@@ -22,6 +25,7 @@ mod capture_payment;
 mod hold_seats;
 mod issue_tickets;
 mod request_payment;
+mod undo;
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +35,7 @@ use wire::Context;
 use crate::{
     Error,
     app::{App, Written},
-    change::{Change, DeadLetter},
+    change::Change,
     domain::{Booking, Input, PaymentStatus, Plan, Refusal, Status, Step, Undo, plan, undo_of},
 };
 
@@ -128,15 +132,22 @@ async fn advance(
     booking: Booking,
 ) -> Result<(Change, Option<Failure>), Error> {
     let next = plan(&booking, app.clock.now());
+    let unchanged = || Change::of(booking.clone(), app.clock.now());
     let result = match next {
-        Plan::HoldSeats => hold(app, context, &booking).await?,
-        Plan::RequestPayment => request(app, context, &booking).await?,
-        Plan::LapsePayment => lapse(app, context, &booking).await?,
-        Plan::Fulfil => fulfil(app, context, &booking).await?,
-        Plan::CancelTickets => cancel_confirmed(app, context, &booking).await?,
+        Plan::HoldSeats => match hold(app, context, &booking).await? {
+            Ok(held) if goes_on_to_payment(app, &held) => request(app, context, held).await?,
+            Ok(held) => Ok(held),
+            Err(failure) => Err(nothing_done(failure)),
+        },
+        Plan::RequestPayment => request(app, context, unchanged()).await?,
+        Plan::LapsePayment => lapse(app, context, &booking).await?.map_err(nothing_done),
+        Plan::Fulfil => fulfil(app, context, &booking).await?.map_err(nothing_done),
+        Plan::CancelTickets => {
+            cancel_confirmed(app, context, &booking).await?.map_err(nothing_done)
+        }
         Plan::Expire => Ok(expired(app, &booking)?),
-        Plan::Undo => return undo(app, context, booking).await,
-        Plan::Wait(_) | Plan::Rest => Ok(Change::of(booking.clone(), app.clock.now())),
+        Plan::Undo => return undo::undo(app, context, booking).await,
+        Plan::Wait(_) | Plan::Rest => Ok(unchanged()),
     };
     match result {
         Ok(mut change) => {
@@ -144,12 +155,22 @@ async fn advance(
             change.rest_or_go_on(app.lease_until(change.at));
             Ok((change, None))
         }
-        Err(failure) => Ok((set_back(app, booking, next, &failure)?, Some(failure))),
+        Err((done, failure)) => {
+            let change = done.map_or_else(unchanged, |done| *done);
+            Ok((set_back(app, change, next, &failure)?, Some(failure)))
+        }
     }
 }
 
 /// What a step leads to: a change, or what it failed with.
 type Outcome = Result<Result<Change, Failure>, Refusal>;
+
+/// As [`Outcome`], with what was done before it failed.
+type Partly = Result<Change, (Option<Box<Change>>, Failure)>;
+
+const fn nothing_done(failure: Failure) -> (Option<Box<Change>>, Failure) {
+    (None, failure)
+}
 
 async fn hold(app: &App, context: &Context, booking: &Booking) -> Outcome {
     let asked_at = app.clock.now();
@@ -179,17 +200,27 @@ async fn hold(app: &App, context: &Context, booking: &Booking) -> Outcome {
     Ok(Ok(change))
 }
 
-async fn request(app: &App, context: &Context, booking: &Booking) -> Outcome {
-    let result = request_payment::request_payment(app, context, booking).await;
-    let (payment_id, secret) = match counted(app, Step::RequestPayment, result) {
-        Ok(payment) => payment,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    let mut change = Change::of(booking.clone(), app.clock.now());
-    change.booking.payment_id = Some(payment_id);
-    change.booking.client_secret = Some(secret);
-    change.step(Input::RequestPayment)?;
-    Ok(Ok(change))
+/// Whether a booking whose places were just held has its payment made before that is written.
+fn goes_on_to_payment(app: &App, held: &Change) -> bool {
+    let now = app.clock.now();
+    held.booking.is_leased(now.plus(app.longest_step()))
+        && plan(&held.booking, now) == Plan::RequestPayment
+}
+
+async fn request(app: &App, context: &Context, mut change: Change) -> Result<Partly, Refusal> {
+    let result = request_payment::request_payment(app, context, &change.booking).await;
+    match counted(app, Step::RequestPayment, result) {
+        Ok(made) => {
+            change.booking.payment_id = Some(made.id);
+            change.booking.client_secret = Some(made.client_secret);
+            change.step(Input::RequestPayment)?;
+            if let Some(paid) = made.paid {
+                change.step(paid)?;
+            }
+            Ok(Ok(change))
+        }
+        Err(failure) => Ok(Err((Some(Box::new(change)), failure))),
+    }
 }
 
 async fn lapse(app: &App, context: &Context, booking: &Booking) -> Outcome {
@@ -242,9 +273,13 @@ async fn cancel_confirmed(app: &App, context: &Context, booking: &Booking) -> Ou
     Ok(Ok(change))
 }
 
-/// What a failed step leads to: another try later, or the end.
-fn set_back(app: &App, booking: Booking, step: Plan, failure: &Failure) -> Result<Change, Refusal> {
-    let mut change = Change::of(booking, app.clock.now());
+/// What a failed step leads to, with the change that is left of it: another try later, or the end.
+fn set_back(
+    app: &App,
+    mut change: Change,
+    step: Plan,
+    failure: &Failure,
+) -> Result<Change, Refusal> {
     change.booking.cursor.attempts += 1;
     let attempts = change.booking.cursor.attempts;
     let exhausted = attempts >= app.config.max_attempts;
@@ -262,7 +297,7 @@ fn set_back(app: &App, booking: Booking, step: Plan, failure: &Failure) -> Resul
     if step == Plan::CancelTickets {
         // The booking stays confirmed. Only what could still succeed is kept for an operator.
         if transient {
-            change.dead_letters.push(letter(
+            change.dead_letters.push(undo::letter(
                 &change.booking,
                 Step::CancelTickets,
                 failure,
@@ -275,74 +310,18 @@ fn set_back(app: &App, booking: Booking, step: Plan, failure: &Failure) -> Resul
         if change.booking.is_opening() {
             change.booking.refusal = Some(failure.clone());
         }
+        let reserving = change.booking.state.status == Status::Reserving;
+        let first = attempts == 1 && change.booking.cursor.lease == 1;
         change.end(Input::Fail, &failure.reason)?;
+        if reserving && first {
+            // Nobody has come as far as to ask for a payment.
+            let cursor = &mut change.booking.cursor;
+            cursor.undo = cursor.undo.without(Step::CancelPayment);
+        }
     }
     change.booking.cursor.attempts = 0;
     change.rest_or_go_on(app.lease_until(change.at));
     Ok(change)
-}
-
-/// Tries all that is left to undo. What fails is tried again later; what fails for good waits for
-/// an operator.
-async fn undo(
-    app: &Arc<App>,
-    context: &Context,
-    mut booking: Booking,
-) -> Result<(Change, Option<Failure>), Error> {
-    let mut results = Vec::new();
-    for step in booking.cursor.undo.steps() {
-        let result = match step {
-            Step::CancelTickets => {
-                issue_tickets::cancel_tickets(app, context, &booking).await.map(|()| None)
-            }
-            Step::CancelPayment => {
-                request_payment::cancel_payment(app, context, &mut booking).await.map(Some)
-            }
-            Step::RefundPayment => {
-                capture_payment::refund_payment(app, context, &booking).await.map(Some)
-            }
-            _ => hold_seats::release_hold(app, context, &booking).await.map(|()| None),
-        };
-        app.counts.undone(step, ended_as(&result));
-        results.push((step, result));
-    }
-    let mut change = Change::of(booking, app.clock.now());
-    change.booking.cursor.attempts += 1;
-    let exhausted = change.booking.cursor.attempts >= app.config.max_attempts;
-    let mut trouble = None;
-    for (step, result) in results {
-        match result {
-            Err(failure) if is_transient(&failure) && !exhausted => {
-                trouble = Some(failure);
-                continue;
-            }
-            Err(failure) => {
-                tracing::error!(booking = %change.booking.id, step = step.as_str(), %failure,
-                    "undoing given to an operator");
-                change.dead_letters.push(letter(&change.booking, step, &failure, &change));
-                trouble = Some(failure);
-            }
-            Ok(Some(input)) => change.step(input)?,
-            Ok(None) => {}
-        }
-        change.booking.cursor.undo = change.booking.cursor.undo.without(step);
-    }
-    if change.booking.cursor.undo.is_empty() {
-        change.rest_or_go_on(app.lease_until(change.at));
-    } else {
-        change.postpone(back_off(app, change.at, change.booking.cursor.attempts));
-    }
-    Ok((change, trouble))
-}
-
-fn letter(booking: &Booking, step: Step, failure: &Failure, change: &Change) -> DeadLetter {
-    DeadLetter {
-        booking_id: booking.id,
-        step,
-        attempts: booking.cursor.attempts,
-        last_error: failure.to_string(),
-        since: change.at,
-    }
 }
 
 /// When a step that failed `attempts` times is tried again: later each time, up to a limit.

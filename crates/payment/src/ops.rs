@@ -16,7 +16,7 @@ mod settle_refund;
 
 pub(crate) use batch::{Decided, Request, decide};
 #[cfg(test)]
-pub(crate) use batch::{Heard, News, Told};
+pub(crate) use batch::{Heard, News, Opening, Told};
 pub(crate) use cancel_payment::cancel_payment;
 pub(crate) use capture_payment::capture_payment;
 pub(crate) use create_intent::{CreateIntent, create_intent};

@@ -4,12 +4,9 @@
 mod log;
 mod refunds;
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::{HashMap, HashSet};
 
-use db::{Error, Row, Sql, Tx};
+use db::{Error, Row, Sql, Tx, Value};
 use kernel::{AccountId, BookingId, Money, PaymentId, Secret, Timestamp};
 
 use crate::domain::{Decline, Payment, State};
@@ -48,12 +45,12 @@ pub(crate) struct Transition {
     pub(crate) at: Timestamp,
 }
 
-/// Writes new payments, to be looked at after `lease`, and returns which were written; the others'
-/// bookings have one already. `payments` are sorted by booking.
+/// Writes new payments, to be looked at when they are `due`, and returns which were written; the
+/// others' bookings have one already. `payments` are sorted by booking.
 pub(crate) async fn insert(
     tx: &mut Tx,
     payments: &[Payment],
-    lease: Duration,
+    due: impl Fn(&Payment) -> Timestamp,
 ) -> Result<HashSet<PaymentId>, Error> {
     let row = |payment: &Payment| {
         vec![
@@ -64,8 +61,10 @@ pub(crate) async fn insert(
             payment.amount.minor.into(),
             payment.amount.currency.as_str().into(),
             payment.state.as_str().into(),
+            text(payment.provider_reference.as_ref()),
+            text(payment.client_secret.as_ref().map(Secret::expose)),
             (&payment.correlation_id).into(),
-            payment.created_at.plus(lease).into(),
+            due(payment).into(),
             payment.created_at.into(),
         ]
     };
@@ -73,23 +72,34 @@ pub(crate) async fn insert(
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// A reference or secret that is empty stands for none.
 const INSERT: Sql = Sql::split(
     "insert into payments (payment_id, booking_id, booking_reference, account_id, amount_minor,
-       currency, state, correlation_id, due_at, created_at, updated_at)
+       currency, state, provider_reference, client_secret, correlation_id, due_at, created_at,
+       updated_at)
      select payment_id, booking_id, booking_reference, account_id, amount_minor, currency, state,
-       correlation_id, due_at, created_at, created_at
+       nullif(provider_reference, ''), nullif(client_secret, ''), correlation_id, due_at,
+       created_at, created_at
      from (select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[],
-             $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::timestamptz[])
+             $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
+             $12::timestamptz[])
              w (payment_id, booking_id, booking_reference, account_id, amount_minor, currency,
-                state, correlation_id, due_at, created_at) limit $11) w
-     on conflict (booking_id) do nothing
+                state, provider_reference, client_secret, correlation_id, due_at, created_at)
+           limit $13) w
+     on conflict do nothing
      returning payment_id",
     "insert into payments (payment_id, booking_id, booking_reference, account_id, amount_minor,
-       currency, state, correlation_id, due_at, created_at, updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
-     on conflict (booking_id) do nothing
+       currency, state, provider_reference, client_secret, correlation_id, due_at, created_at,
+       updated_at)
+     values ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), nullif($9, ''), $10, $11, $12, $12)
+     on conflict do nothing
      returning payment_id",
 );
+
+/// An optional text as a value, empty for none.
+fn text(text: Option<&String>) -> Value {
+    text.map_or("", String::as_str).into()
+}
 
 /// Payments by their ids.
 pub(crate) async fn payments(
@@ -169,7 +179,6 @@ const LOCK: Sql = Sql::split(
 pub(crate) async fn update(tx: &mut Tx, revisions: &[Revision]) -> Result<(), Error> {
     let row = |Revision { payment, read, due }: &Revision| {
         let decline = payment.decline.as_ref();
-        let text = |text: Option<&String>| text.map_or("", String::as_str).into();
         vec![
             payment.id.into(),
             (*read).into(),

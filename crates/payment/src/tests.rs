@@ -7,7 +7,7 @@ mod rest;
 mod webhooks;
 mod world;
 
-use kernel::{AccountId, Caller, Code, Page, Role};
+use kernel::{AccountId, Caller, Code, Page, PaymentId, Role};
 use stripe_sandbox::Controls;
 use wire::Context;
 
@@ -88,13 +88,16 @@ async fn a_booking_has_one_payment_however_often_it_asks() {
             async move { ops::create_intent(&app, &booking_service(), command).await }
         };
         let (one, two) = tokio::join!(ask(command.clone()), ask(command.clone()));
-        assert_eq!(one.unwrap().provider_reference, two.unwrap().provider_reference);
+        let (one, two) = (one.unwrap(), two.unwrap());
+        assert_eq!(one.provider_reference, two.provider_reference);
+        assert_eq!((one.id, one.id.uuid()), (two.id, command.booking.uuid()));
+        let made = w.provider("/v1/payment_intents", &[]).await;
+        assert_eq!(made["data"].as_array().unwrap().len(), 1);
         let mut other = command;
         other.amount.minor += 1;
         let reused = ask(other).await.unwrap_err();
         assert_eq!((reused.code, &*reused.reason), (Code::Invalid, "IDEMPOTENCY_KEY_REUSED"));
-        let made = w.provider("/v1/payment_intents", &[]).await;
-        assert_eq!(made["data"].as_array().unwrap().len(), 1);
+        assert_eq!(w.payment(one.id).await, one, "and nothing has become of it");
     })
     .await;
 }
@@ -123,7 +126,7 @@ async fn an_intent_whose_making_was_cut_short_is_finished_once() {
 }
 
 #[tokio::test]
-async fn an_intent_is_made_under_the_key_of_its_row_so_a_lost_answer_costs_nothing() {
+async fn an_intent_is_made_under_the_key_of_its_booking_so_a_lost_answer_costs_nothing() {
     on_both(async |w| {
         let payment = w.open().await;
         let new = NewIntent {
@@ -132,11 +135,47 @@ async fn an_intent_is_made_under_the_key_of_its_row_so_a_lost_answer_costs_nothi
             booking_reference: &payment.booking_reference,
             amount: payment.amount,
         };
-        let again = w.app.stripe.create_intent(&new, format!("create-{}", payment.id)).await;
+        let again = w.app.stripe.create_intent(&new, format!("create-{}-5000", payment.id)).await;
         assert_eq!(Some(again.result.unwrap().id), payment.provider_reference);
         // The guard's twin: under another key there would be two.
         let twin = w.app.stripe.create_intent(&new, "another".into()).await;
         assert_ne!(Some(twin.result.unwrap().id), payment.provider_reference);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_dies_before_the_row_is_written_gets_the_same_intent_when_asking_again() {
+    on_both(async |w| {
+        let command = w.command();
+        let new = NewIntent {
+            payment: PaymentId::from_uuid(command.booking.uuid()),
+            booking: command.booking,
+            booking_reference: &command.booking_reference,
+            amount: command.amount,
+        };
+        let key = format!("create-{}-5000", command.booking);
+        let lost = w.app.stripe.create_intent(&new, key).await.result.unwrap();
+        w.webhooks().await;
+        assert!(w.texts("select state from payments", Vec::new()).await.is_empty());
+        let payment = ops::create_intent(&w.app, &booking_service(), command).await.unwrap();
+        assert_eq!(payment.provider_reference, Some(lost.id));
+        assert!(payment.client_secret.is_some());
+        w.pay(&payment, "pm_card_visa").await;
+        w.webhooks().await;
+        assert_eq!(w.payment(payment.id).await.state, State::Authorized);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_payment_that_is_there_is_given_though_the_provider_is_down() {
+    on_both(async |w| {
+        let command = w.command();
+        let made = ops::create_intent(&w.app, &booking_service(), command.clone()).await.unwrap();
+        w.controls(Controls { fail_before: 9, ..Controls::default() }).await;
+        let again = ops::create_intent(&w.app, &booking_service(), command).await.unwrap();
+        assert_eq!(again, made);
     })
     .await;
 }

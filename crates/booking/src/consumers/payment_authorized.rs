@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use kernel::Failure;
 use platform::bus::Delivery;
 use wire::pb::payment::v1::PaymentChanged;
 
@@ -27,6 +28,10 @@ pub(super) async fn payment_authorized(app: &Arc<App>, delivery: &Delivery) -> R
 pub(super) fn paid(change: &mut Change, payment_id: &str, input: Input) -> Result<bool, Error> {
     note_payment(change, payment_id)?;
     match change.booking.state.status {
+        // Whoever holds the places has had the payment made, and has not come to note either.
+        Status::Pending | Status::Reserving => {
+            return Err(Failure::unavailable("the booking's places are not noted yet").into());
+        }
         // Whoever made the payment has not come to note it.
         Status::SeatsReserved => {
             change.step(Input::RequestPayment)?;

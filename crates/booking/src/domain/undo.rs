@@ -84,13 +84,17 @@ impl Undo {
 pub(crate) fn undo_of(state: State) -> Undo {
     use PaymentStatus as P;
     match (state.status, state.payment) {
-        (Status::Reserving, _) => Undo::of(&[Step::ReleaseHold]),
         (Status::SeatsReserved, P::NotRequired) => {
             Undo::of(&[Step::CancelTickets, Step::ReleaseHold])
         }
-        (Status::SeatsReserved | Status::PaymentPending | Status::PaymentFailed, _) => {
-            Undo::of(&[Step::CancelPayment, Step::ReleaseHold])
-        }
+        // The payment may be asked for before it is written that the places are held.
+        (
+            Status::Reserving
+            | Status::SeatsReserved
+            | Status::PaymentPending
+            | Status::PaymentFailed,
+            _,
+        ) => Undo::of(&[Step::CancelPayment, Step::ReleaseHold]),
         (Status::PaymentProcessing, _) => {
             Undo::of(&[Step::CancelTickets, Step::CancelPayment, Step::ReleaseHold])
         }

@@ -16,12 +16,20 @@ use crate::{
     saga::{capture_payment, is_transient},
 };
 
+/// A payment that was made.
+pub(crate) struct Made {
+    pub(crate) id: PaymentId,
+    pub(crate) client_secret: Secret<String>,
+    /// What it has come to by now, where it was made before.
+    pub(crate) paid: Option<Input>,
+}
+
 /// Makes the booking's payment. There is one per booking: a repeat gets the same.
 pub(crate) async fn request_payment(
     app: &App,
     context: &Context,
     booking: &Booking,
-) -> Result<(PaymentId, Secret<String>), Failure> {
+) -> Result<Made, Failure> {
     let total = booking.total().ok_or_else(|| Failure::internal("a payment before the offer"))?;
     let request = CreateIntentRequest {
         booking_id: booking.id.to_string(),
@@ -32,35 +40,40 @@ pub(crate) async fn request_payment(
     let answer = client(app, context).create_intent(request).await;
     let payment = answer.map_err(|status| wire::failure(&status))?.into_inner();
     let id = payment.payment_id.parse().map_err(Failure::internal)?;
-    Ok((id, Secret::new(payment.client_secret)))
+    let paid = paid(payment.state());
+    Ok(Made { id, client_secret: Secret::new(payment.client_secret), paid })
+}
+
+const fn paid(state: PaymentState) -> Option<Input> {
+    match state {
+        PaymentState::Authorized => Some(Input::PaymentAuthorized),
+        PaymentState::Captured => Some(Input::PaymentCaptured),
+        _ => None,
+    }
 }
 
 /// Gives the payment up, whatever it has come to: voids it, or refunds what turns out to be taken.
-/// A payment that may have been made without our learning its id is asked for again, as there is
-/// one per booking.
+/// It may have been made without our learning of it: it bears the booking's id.
 pub(crate) async fn cancel_payment(
     app: &App,
     context: &Context,
     booking: &mut Booking,
 ) -> Result<Input, Failure> {
-    let id = match booking.payment_id {
-        Some(id) => id,
-        None => match request_payment(app, context, booking).await {
-            Ok((id, _)) => *booking.payment_id.insert(id),
-            // Refused now as it was before: there is none.
-            Err(failure) if !is_transient(&failure) => return Ok(Input::PaymentVoided),
-            Err(failure) => return Err(failure),
-        },
-    };
+    let own = PaymentId::from_uuid(booking.id.uuid());
+    let id = booking.payment_id.unwrap_or(own);
     let request =
         CancelPaymentRequest { payment_id: id.to_string(), reason: booking.reason.clone() };
     let answer = client(app, context).cancel_payment(request).await;
     let refused = match answer.map_err(|status| wire::failure(&status)) {
-        Ok(_) => return Ok(Input::PaymentVoided),
+        Ok(_) => {
+            booking.payment_id = Some(id);
+            return Ok(Input::PaymentVoided);
+        }
         Err(failure) if failure.code == Code::NotFound => return Ok(Input::PaymentVoided),
         Err(failure) if is_transient(&failure) => return Err(failure),
         Err(failure) => failure,
     };
+    booking.payment_id = Some(id);
     match get_payment(app, context, id).await?.state() {
         PaymentState::Captured | PaymentState::PartiallyRefunded | PaymentState::Refunded => {
             capture_payment::refund_payment(app, context, booking).await
@@ -78,11 +91,7 @@ pub(crate) async fn paid_after_all(
     booking: &Booking,
 ) -> Result<Option<Input>, Failure> {
     let Some(id) = booking.payment_id else { return Ok(None) };
-    Ok(match get_payment(app, context, id).await?.state() {
-        PaymentState::Authorized => Some(Input::PaymentAuthorized),
-        PaymentState::Captured => Some(Input::PaymentCaptured),
-        _ => None,
-    })
+    Ok(paid(get_payment(app, context, id).await?.state()))
 }
 
 /// The payment as it is now.

@@ -193,11 +193,15 @@ async fn an_authorization_overtakes_the_note_that_the_payment_was_made() {
         let id = stage.world.memory().payments.keys().next().unwrap().clone();
         let id: BookingId = id.parse().unwrap();
         let app = stage.app().await;
-        stage.pay(&app, id).await;
+        stage.authorize(id);
+        let event = stage.event("payment.authorized", id);
+        let early: kernel::Failure = consumers::handle(&app, &event).await.unwrap_err().into();
+        assert_eq!(early.code, kernel::Code::Unavailable, "it is delivered again");
         // The lease of the process that ended is still good: nobody else drives it on.
-        assert_eq!(stage.load(id).await.state.status, Status::PaymentProcessing);
+        assert_eq!(stage.load(id).await.state.status, Status::Reserving);
         stage.resume(&app, Duration::from_secs(60)).await;
         assert_eq!(stage.load(id).await.state.status, Status::Confirmed);
+        consumers::handle(&app, &event).await.unwrap();
         stage.assert_settled(id).await;
     }
 }

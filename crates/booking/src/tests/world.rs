@@ -372,7 +372,7 @@ impl payment::payment_service_server::PaymentService for World {
             let number = memory.payments.len() + 1;
             let made = memory.payments.entry(request.booking_id.clone());
             let payment = made.or_insert_with(|| payment::Payment {
-                payment_id: format!("01900000-0000-7000-9000-{number:012}"),
+                payment_id: request.booking_id.clone(),
                 booking_id: request.booking_id,
                 account_id: request.account_id,
                 amount: request.amount,

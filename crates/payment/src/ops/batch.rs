@@ -17,14 +17,21 @@ use crate::{
 
 /// What is asked.
 pub(crate) enum Request {
-    /// Makes the payment of a booking, unless the booking has one.
-    Open(Box<Payment>),
+    /// Writes the payment of a booking down, unless the booking has one.
+    Open(Box<Opening>),
     /// How a payment stands.
     Read(PaymentId),
     /// Takes in what a call of ours to the provider was answered with.
     Heard(Box<Heard>),
     /// Takes in an event of the provider about an intent.
     Told(Box<Told>),
+}
+
+/// A new payment.
+pub(crate) struct Opening {
+    pub(crate) payment: Payment,
+    /// The record of the call that asked for its intent.
+    pub(crate) entry: Entry,
 }
 
 /// What we know from a call of ours.
@@ -99,10 +106,13 @@ pub(crate) async fn decide(
     let mut decided = Vec::with_capacity(requests.len());
     for request in requests {
         decided.push(match request {
-            Request::Open(payment) => opened
-                .get(&payment.booking)
-                .map(|payment| Decided::of(payment, None))
-                .ok_or_else(|| Failure::unavailable("payment of booking is being made")),
+            Request::Open(opening) => {
+                ledger.note(&opening.entry);
+                opened
+                    .get(&opening.payment.booking)
+                    .map(|payment| Decided::of(payment, None))
+                    .ok_or_else(|| Failure::unavailable("payment of booking is being made"))
+            }
             Request::Read(id) => ledger
                 .find(*id)
                 .or_else(|| seen.get(id))
@@ -128,7 +138,7 @@ fn needs_lock(heard: &Heard) -> bool {
     !matches!(heard.news, News::Nothing)
 }
 
-/// Makes the payments that are not there yet; those of all bookings asked for. Locks bookings in
+/// Writes the payments that are not there yet; those of all bookings asked for. Locks bookings in
 /// order, before any payment is locked.
 async fn open(
     tx: &mut Tx,
@@ -136,14 +146,20 @@ async fn open(
     requests: &[Request],
 ) -> Result<HashMap<BookingId, Payment>, db::Error> {
     let payment = |request: &'_ Request| match request {
-        Request::Open(payment) => Some((**payment).clone()),
+        Request::Open(opening) => Some(opening.payment.clone()),
         _ => None,
     };
     let mut wanted: Vec<Payment> = requests.iter().filter_map(payment).collect();
     // Of two for one booking the first one counts.
     wanted.sort_by_key(|payment| payment.booking);
     wanted.dedup_by_key(|payment| payment.booking);
-    let made = store::insert(tx, &wanted, ledger.desk.patience.lease).await?;
+    // Whoever makes its intent has a lease.
+    let patience = ledger.desk.patience;
+    let due = |payment: &Payment| match payment.provider_reference {
+        Some(_) => patience.next(payment.created_at, 0),
+        None => payment.created_at.plus(patience.lease),
+    };
+    let made = store::insert(tx, &wanted, due).await?;
     let (new, old): (Vec<_>, Vec<_>) =
         wanted.into_iter().partition(|payment| made.contains(&payment.id));
     new.iter().for_each(|payment| ledger.begin(payment, "create_intent"));

@@ -1,5 +1,7 @@
-//! `create_intent`: our row first, then the provider's intent keyed by it, then what it said.
-//! Whoever finds the row without an intent finishes it.
+//! `create_intent`: the provider's intent first, under a key that the booking and its amount make,
+//! then our row with what it said. Until the row is there nobody knows the secret that pays the
+//! intent, and whoever asks again is given the same one. Where the provider's answer is lost, or
+//! says no, the row comes without an intent, and whoever finds it finishes it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,7 +9,7 @@ use kernel::{AccountId, BookingId, Failure, Money, PaymentId};
 use wire::Context;
 
 use super::{
-    batch::{Heard, News, Request},
+    batch::{Heard, News, Opening, Request},
     observe::{keep, observe},
 };
 use crate::{
@@ -49,25 +51,25 @@ pub(crate) async fn create_intent(
         let detail = format!("must have 1 to {MAX_REFERENCE} characters");
         return Err(Failure::invalid("booking_reference", detail));
     }
-    let (account, amount) = (command.account, command.amount);
-    let payment = find_or_insert(app, context, command).await?;
-    if (payment.account, payment.amount) != (account, amount) {
-        let detail = "came with another amount or account before";
-        let mut reused = Failure::invalid("booking_id", detail);
-        reused.reason = "IDEMPOTENCY_KEY_REUSED".into();
-        return Err(reused);
+    let mut payment = new(app, context, command);
+    let (result, entry) = make(app, &payment).await?;
+    let intent = result.map(|intent| {
+        payment.provider_reference = Some(intent.id);
+        payment.client_secret = intent.client_secret;
+    });
+    let payment = open(app, payment, entry).await?;
+    match intent {
+        _ if payment.provider_reference.is_some() => Ok(payment),
+        Ok(()) => finish_creation(app, payment).await,
+        Err(error) => Err(not_made(app, &payment, error, None).await?),
     }
-    finish_creation(app, payment).await
 }
 
-async fn find_or_insert(
-    app: &App,
-    context: &Context,
-    command: CreateIntent,
-) -> Result<Payment, Failure> {
+/// The payment of a booking, which has the booking's own id: there is one of each.
+fn new(app: &App, context: &Context, command: CreateIntent) -> Payment {
     let now = app.now();
-    let fresh = Payment {
-        id: PaymentId::new(&*app.desk.ids, now),
+    Payment {
+        id: PaymentId::from_uuid(command.booking.uuid()),
         booking: command.booking,
         booking_reference: command.booking_reference,
         account: command.account,
@@ -85,8 +87,21 @@ async fn find_or_insert(
         attempts: 0,
         created_at: now,
         updated_at: now,
-    };
-    app.write(Request::Open(Box::new(fresh))).await?.payment()
+    }
+}
+
+/// Writes the payment down, unless its booking has one: then it is that one.
+async fn open(app: &App, payment: Payment, entry: Entry) -> Result<Payment, Failure> {
+    let (account, amount) = (payment.account, payment.amount);
+    let opening = Opening { payment, entry };
+    let payment = app.write(Request::Open(Box::new(opening))).await?.payment()?;
+    if (payment.account, payment.amount) != (account, amount) {
+        let detail = "came with another amount or account before";
+        let mut reused = Failure::invalid("booking_id", detail);
+        reused.reason = "IDEMPOTENCY_KEY_REUSED".into();
+        return Err(reused);
+    }
+    Ok(payment)
 }
 
 /// Has the provider make the intent, if it has not done so yet.
@@ -105,20 +120,30 @@ pub(crate) async fn finish_creation(app: &Arc<App>, payment: Payment) -> Result<
     let (result, entry) = make(app, &payment).await?;
     match result {
         Ok(intent) => observe(app, payment.id, intent, entry, CAUSE).await,
-        Err(stripe::Error::Refused { code, message }) => {
-            give_up(app, payment.id, Some(entry), &code).await?;
-            Err(provider_failure(&stripe::Error::Refused { code, message }))
-        }
-        Err(error) => {
-            keep(app, entry).await?;
-            Err(provider_failure(&error))
-        }
+        Err(error) => Err(not_made(app, &payment, error, Some(entry)).await?),
     }
 }
 
-/// Has the provider make the intent, under the payment's key. Only where the provider remembers a
-/// fault of its own under a key, and answers with it for ever, the next one is used: a call whose
-/// answer was lost may have made the intent, which the same key finds again.
+/// What it means that the provider has made no intent: refused, the payment ends.
+async fn not_made(
+    app: &Arc<App>,
+    payment: &Payment,
+    error: stripe::Error,
+    entry: Option<Entry>,
+) -> Result<Failure, Failure> {
+    match (&error, entry) {
+        (stripe::Error::Refused { code, .. }, entry) => {
+            give_up(app, payment.id, entry, code).await?;
+        }
+        (_, Some(entry)) => keep(app, entry).await?,
+        (_, None) => {}
+    }
+    Ok(provider_failure(&error))
+}
+
+/// Has the provider make the intent, under the key of the payment and its amount. Only where the
+/// provider remembers a fault of its own under a key, and answers with it for ever, the next one is
+/// used: a call whose answer was lost may have made the intent, which the same key finds again.
 async fn make(
     app: &App,
     payment: &Payment,
@@ -131,7 +156,7 @@ async fn make(
     };
     let mut number = 1;
     loop {
-        let called = app.stripe.create_intent(&new, provider_key(payment.id, number)).await;
+        let called = app.stripe.create_intent(&new, provider_key(payment, number)).await;
         let (result, entry) = app.heard(payment.id, &payment.correlation_id, called);
         if number == MAX_KEYS || !matches!(result, Err(stripe::Error::Spent(_))) {
             return Ok((result, entry));
@@ -141,10 +166,11 @@ async fn make(
     }
 }
 
-fn provider_key(payment: PaymentId, number: u32) -> String {
+fn provider_key(payment: &Payment, number: u32) -> String {
+    let Payment { id, amount, .. } = payment;
     match number {
-        1 => format!("create-{payment}"),
-        further => format!("create-{payment}-{further}"),
+        1 => format!("create-{id}-{}", amount.minor),
+        further => format!("create-{id}-{}-{further}", amount.minor),
     }
 }
 

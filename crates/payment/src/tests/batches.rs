@@ -9,7 +9,7 @@ use serde_json::json;
 use super::world::{World, on_both};
 use crate::{
     domain::{Payment, State},
-    ops::{self, Decided, Heard, News, Request, Told},
+    ops::{self, Decided, Heard, News, Opening, Request, Told},
     store::Entry,
     stripe::{EventHead, Exchange},
 };
@@ -36,14 +36,27 @@ fn outcome(decided: Result<Decided, Failure>) -> Outcome {
 
 fn open(w: &World, booking: &Payment) -> Request {
     let id = PaymentId::from_uuid(w.ids_uuid());
-    Request::Open(Box::new(Payment {
+    let payment = Payment {
         id,
         provider_reference: None,
         client_secret: None,
         state: State::RequiresPayment,
         version: 0,
         ..booking.clone()
-    }))
+    };
+    Request::Open(Box::new(Opening { payment, entry: entry(w, "create_intent", id) }))
+}
+
+fn entry(w: &World, operation: &'static str, payment: PaymentId) -> Entry {
+    let exchange = Exchange {
+        operation,
+        request: "{}".into(),
+        response: "{}".into(),
+        outcome: "ok",
+        duration: Duration::ZERO,
+    };
+    let (at, correlation_id) = (w.app.now(), "c".to_owned());
+    Entry { id: w.ids_uuid(), payment, exchange, correlation_id, at }
 }
 
 /// A payment that is no row yet, of a booking of its own.
@@ -58,16 +71,8 @@ fn heard(w: &World, payment: PaymentId, reference: &str, status: &str) -> Reques
         "" => News::Nothing,
         _ => News::Intent(serde_json::from_value(intent).unwrap()),
     };
-    let exchange = Exchange {
-        operation: "retrieve_intent",
-        request: "{}".into(),
-        response: "{}".into(),
-        outcome: "ok",
-        duration: Duration::ZERO,
-    };
-    let (now, correlation_id) = (w.app.now(), "c".to_owned());
-    let entry = Entry { id: w.ids_uuid(), payment, exchange, correlation_id, at: now };
-    let (entry, cause) = (Some(entry), "test".to_owned());
+    let (now, entry, cause) =
+        (w.app.now(), Some(entry(w, "retrieve_intent", payment)), "test".to_owned());
     Request::Heard(Box::new(Heard { payment, news, entry, cause, now }))
 }
 

@@ -190,7 +190,7 @@ async fn refunds_that_are_wrong_or_not_the_callers_to_make_move_nothing() {
         ] {
             assert_eq!(refund(w, &path, (&admin, key), &body).await.wrong(), (422, field));
         }
-        let nobodys = format!("/api/payments/{}/refunds", payment.booking);
+        let nobodys = format!("/api/payments/{}/refunds", w.ids_uuid());
         let missing = refund(w, &nobodys, (&admin, key), &good).await;
         assert_eq!(missing.code(), (404, "NOT_FOUND"));
         let open = format!("/api/payments/{}/refunds", w.open().await.id);
