@@ -34,7 +34,7 @@ use crate::{machine::Watch, processor::Meter};
 
 /// As the product allocates.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// What may go wrong: anything, and then there is nothing to do but say so.
 type Failure = Box<dyn Error + Send + Sync>;
