@@ -1,11 +1,10 @@
 //! A process that stands in for ticket-service with several designs at once, each with the events
-//! it was given, so that all are called over the same wire by the same platform; and for a
-//! payment-service that costs nothing. It does as it is told on standard input, and ends with it.
+//! it was given, so that all are called over the same wire by the same platform. It does as it is
+//! told on standard input, and ends with it.
 
 mod lock;
 mod seats;
 mod service;
-mod unpaid;
 
 use std::{
     collections::BTreeMap,
@@ -20,15 +19,9 @@ use kernel::SystemClock;
 use platform::Tasks;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
-use wire::{
-    Mesh, MeshSettings,
-    pb::{
-        payment::v1::payment_service_server::PaymentServiceServer,
-        ticket::v1::ticket_service_server::TicketServiceServer,
-    },
-};
+use wire::{Mesh, MeshSettings, pb::ticket::v1::ticket_service_server::TicketServiceServer};
 
-use self::{seats::Seats, service::StandIn, unpaid::FreePayment};
+use self::{seats::Seats, service::StandIn};
 use crate::{
     Failure,
     front::mint,
@@ -46,9 +39,7 @@ pub(crate) struct StandInArgs {
     #[arg(long)]
     secret: String,
     #[arg(long)]
-    ticket_port: u16,
-    #[arg(long)]
-    payment_port: u16,
+    port: u16,
     /// Where the event log of the shipped design may be
     #[arg(long)]
     directory: PathBuf,
@@ -110,22 +101,13 @@ pub(crate) async fn run(args: &StandInArgs) -> Result<(), Failure> {
         deadline: DEADLINE,
         clock: Arc::new(SystemClock),
     })?;
-    let faces = [
-        (ticket::NAME, args.ticket_port, Routes::new(TicketServiceServer::new(stand_in))),
-        (
-            payment::NAME,
-            args.payment_port,
-            Routes::new(PaymentServiceServer::new(FreePayment::new())),
-        ),
-    ];
-    for (name, port, routes) in faces {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-        let served = mesh.serve(listener, mesh.fill(name, routes)?, tasks.stopping());
-        tasks.spawn("listener", async move {
-            // It is not missed before the callers say so.
-            let _ended = served.await;
-        });
-    }
+    let routes = Routes::new(TicketServiceServer::new(stand_in));
+    let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
+    let served = mesh.serve(listener, mesh.fill(ticket::NAME, routes)?, tasks.stopping());
+    tasks.spawn("listener", async move {
+        // It is not missed before the callers say so.
+        let _ended = served.await;
+    });
     tokio::task::spawn_blocking(move || obey(&next)).await??;
     tasks.stop(DEADLINE).await;
     house.close().await

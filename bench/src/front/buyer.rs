@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use kernel::{Clock, HoldId, SystemClock};
+use platform::SystemIds;
 use rush::{FLOOR, Sale};
 use tokio::time::{Instant, sleep};
 
@@ -174,12 +176,19 @@ impl Buyer {
         Ok(())
     }
 
-    /// Asks for places again and again, and leaves it at that.
+    /// Holds places again and again, and leaves it at that.
     pub(super) async fn hold(&self) -> Result<(), Failure> {
         let mut gateway = Connection::open(self.stand.gateway_at).await?;
         while self.tally.goes_on() {
             let Some(wish) = self.wishes.next() else { break };
-            self.open(&mut gateway, &wish).await?;
+            let began = Instant::now();
+            let head = hold_head(&self.bearer);
+            let answer = gateway.ask(&[&head], &wish).await?;
+            if answer.status == 200 {
+                self.tally.did(HELD, began);
+            } else {
+                self.tally.refused(answer.refusal());
+            }
         }
         Ok(())
     }
@@ -258,6 +267,12 @@ impl Buyer {
         self.tally.refused("booking: never confirmed".to_owned());
         Ok(false)
     }
+}
+
+/// The head of a request that holds places, under an id of its own.
+pub(super) fn hold_head(bearer: &str) -> String {
+    let id = HoldId::new(&SystemIds, SystemClock.now());
+    format!("PUT /api/v1/holds/{id} HTTP/1.1\r\ncontent-type: application/json\r\n{bearer}")
 }
 
 #[cfg(test)]

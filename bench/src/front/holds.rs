@@ -1,6 +1,6 @@
-//! Holds over HTTP: a request for places that ends with places held and a payment to be made.
+//! Holds over HTTP: a request for places that ends with places held, before there is a booking.
 //! Behind one platform and one wire, ticket-service as shipped and the designs that others use take
-//! turns; the payment-service there costs nothing. On demand the platform as it is, with payments.
+//! turns. On demand the platform as it is, in one process or several.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -40,7 +40,7 @@ pub(crate) struct HoldsArgs {
     /// Places of each hall
     #[arg(long, default_value_t = 50_000)]
     hall: u32,
-    /// Only the platform as it is, with payments
+    /// Only the platform as it is
     #[arg(long)]
     shipped: bool,
 }
@@ -55,7 +55,7 @@ struct Beside {
     answers: BufReader<ChildStdout>,
     postgres: Postgres,
     redis: Redis,
-    settings: [(&'static str, String); 2],
+    settings: [(&'static str, String); 1],
     _directory: TempDir,
 }
 
@@ -170,19 +170,17 @@ impl Beside {
             postgres.query(&format!("create database {name}"))?;
         }
         let directory = tempfile::tempdir()?;
-        let [ticket, payment] = [infra::free_port()?, infra::free_port()?];
+        let port = infra::free_port()?;
         let mut child = Command::new(std::env::current_exe()?)
             .args(["stand-in", "--postgres", &postgres.server_url(), "--redis", &redis.url()])
-            .args(["--ticket-port", &ticket.to_string(), "--payment-port", &payment.to_string()])
-            .args(["--secret", secret, "--directory"])
+            .args(["--port", &port.to_string(), "--secret", secret, "--directory"])
             .arg(directory.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
         let orders = child.stdin.take().ok_or("no standard input")?;
         let answers = BufReader::new(child.stdout.take().ok_or("no standard output")?);
-        let address = |port: u16| format!("[\"http://127.0.0.1:{port}\"]");
-        let settings = [("remotes.ticket", address(ticket)), ("remotes.payment", address(payment))];
+        let settings = [("remotes.ticket", format!("[\"http://127.0.0.1:{port}\"]"))];
         let mut beside =
             Self { child, orders, answers, postgres, redis, settings, _directory: directory };
         beside.await_ready()?;

@@ -3,12 +3,12 @@
 
 use std::{fmt::Write as _, rc::Rc};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use rush::FLOOR;
 
 use super::{
     asking::{Asking, COLUMNS, Expected, Next, Request, measure},
-    buyer::sell_out,
+    buyer::{hold_head, sell_out},
     platform::{Choice, Hall, StandArgs},
     stand::{Stand, on_this_thread},
 };
@@ -21,6 +21,17 @@ pub(crate) struct RefusalsArgs {
     /// How many ask at once, each with a course of its own
     #[arg(long, value_delimiter = ',', default_values_t = [64, 256], value_name = "N")]
     callers: Vec<u32>,
+    /// What they ask for: holds or bookings
+    #[arg(long, value_delimiter = ',', default_value = "holds,bookings", value_name = "WHAT")]
+    of: Vec<Wanted>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Wanted {
+    /// Places, before there is a booking
+    Holds,
+    /// Bookings, each under a key of its own
+    Bookings,
 }
 
 /// As many seats as the hall has that is sold out: a row or two.
@@ -43,8 +54,10 @@ pub(crate) fn run(args: &RefusalsArgs) -> Result<(), Failure> {
             let wish = wish.replace("SEAT", &first);
             let body = format!(r#"{{"event_id":"{event_id}","choice":{wish}}}"#);
             let run = infra::random_hex(4)?;
-            for callers in &args.callers {
-                let next = repeat(&stand, (&run, *callers), &body);
+            let courses = args.of.iter().flat_map(|of| args.callers.iter().map(move |n| (of, n)));
+            for (of, callers) in courses {
+                let title = &format!("{of:?}: {title}").to_lowercase();
+                let next = repeat(&stand, (*of, &run, *callers), &body);
                 let expected = Expected { status: if hall.queue { 403 } else { 409 }, code };
                 let asking = Asking { title, callers: *callers, next, expected };
                 let (row, note) = measure(&stand, &args.stand, &asking).await?;
@@ -74,18 +87,21 @@ fn kinds() -> [Kind; 4] {
     ]
 }
 
-/// Each request under a key of its own, by one account after the other.
-fn repeat(stand: &Rc<Stand>, (run, callers): (&str, u32), body: &str) -> Next {
+/// Each request under an id or a key of its own, by one account after the other.
+fn repeat(stand: &Rc<Stand>, (of, run, callers): (Wanted, &str, u32), body: &str) -> Next {
     let (stand, body, key) = (stand.clone(), body.to_owned(), format!("{run}-{callers}"));
     Rc::new(move |number, request: &mut Request| {
         let at = usize::try_from(number).unwrap_or_default() % stand.bearers.len().max(1);
         let Some(bearer) = stand.bearers.get(at) else { return false };
         request.head.clear();
-        let _infallible = write!(
-            request.head,
-            "POST /api/v1/bookings HTTP/1.1\r\ncontent-type: application/json\r\n\
-             idempotency-key: bench-{key}-{number}\r\n{bearer}"
-        );
+        let _infallible = match of {
+            Wanted::Holds => write!(request.head, "{}", hold_head(bearer)),
+            Wanted::Bookings => write!(
+                request.head,
+                "POST /api/v1/bookings HTTP/1.1\r\ncontent-type: application/json\r\n\
+                 idempotency-key: bench-{key}-{number}\r\n{bearer}"
+            ),
+        };
         request.body.clone_from(&body);
         true
     })

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use kernel::{AccountId, BookingId, Failure};
+use kernel::{AccountId, BookingId, Failure, HoldId};
 use tonic::{Request, Response, Status};
 use wire::{
     Context,
     pb::booking::v1::{
         Booking, CancelBookingRequest, GetBookingRequest, GetHistoryRequest, GetHistoryResponse,
-        ListBookingsRequest, ListBookingsResponse, ListDeadLettersRequest, ListDeadLettersResponse,
-        OpenBookingRequest, RetryDeadLetterRequest, RetryDeadLetterResponse,
-        booking_service_server::BookingService,
+        Hold, HoldPlacesRequest, ListBookingsRequest, ListBookingsResponse, ListDeadLettersRequest,
+        ListDeadLettersResponse, OpenBookingRequest, ReleasePlacesRequest, ReleasePlacesResponse,
+        RetryDeadLetterRequest, RetryDeadLetterResponse, booking_service_server::BookingService,
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{
     Error,
     app::App,
     domain::Step,
-    ops::{self, CancelBooking, OpenBooking, RetryDeadLetter},
+    ops::{self, CancelBooking, HoldPlaces, OpenBooking, RetryDeadLetter},
     shapes,
 };
 
@@ -43,6 +43,38 @@ impl BookingService for Api {
         let mut opened = answer(self.app.tasks.finish(work).await)?;
         wire::tell_behind(&mut opened, self.app.lag.behind(self.app.clock.now()));
         Ok(opened)
+    }
+
+    async fn hold_places(
+        &self,
+        request: Request<HoldPlacesRequest>,
+    ) -> Result<Response<Hold>, Status> {
+        let context = Context::of(&request);
+        let HoldPlacesRequest { hold_id, event_id, choice, admission_token } = request.into_inner();
+        let command = HoldPlaces {
+            hold_id: wire::id("hold_id", &hold_id).map_err(wire::status)?,
+            event_id: wire::id("event_id", &event_id).map_err(wire::status)?,
+            choice: wire::choice(choice.as_ref()).map_err(wire::status)?,
+            admission_token,
+        };
+        let app = self.app.clone();
+        let work = async move {
+            let (offer, expires_at) = ops::hold_places(&app, &context, command).await?;
+            Ok(shapes::hold((hold_id, event_id), &offer, expires_at))
+        };
+        answer(self.app.tasks.finish(work).await)
+    }
+
+    async fn release_places(
+        &self,
+        request: Request<ReleasePlacesRequest>,
+    ) -> Result<Response<ReleasePlacesResponse>, Status> {
+        let context = Context::of(&request);
+        let hold_id = wire::id("hold_id", &request.get_ref().hold_id).map_err(wire::status)?;
+        let app = self.app.clone();
+        let work = async move { ops::release_places(&app, &context, hold_id).await };
+        let released = self.app.tasks.finish(work).await;
+        answer(released.map(|released| ReleasePlacesResponse { released }))
     }
 
     async fn get_booking(
@@ -139,7 +171,12 @@ fn open_booking(request: OpenBookingRequest) -> Result<OpenBooking, Failure> {
         idempotency_key: request.idempotency_key,
         admission_token: request.admission_token,
         account_id,
+        hold_id: hold_id(&request.hold_id)?,
     })
+}
+
+fn hold_id(text: &str) -> Result<Option<HoldId>, Failure> {
+    if text.is_empty() { Ok(None) } else { wire::id("hold_id", text).map(Some) }
 }
 
 fn retry_dead_letter(request: &RetryDeadLetterRequest) -> Result<RetryDeadLetter, Failure> {

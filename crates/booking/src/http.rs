@@ -128,6 +128,7 @@ async fn open_booking(
         idempotency_key: idempotency_key(&parts.headers)?,
         admission_token: body.admission_token,
         account_id: None,
+        hold_id: None,
     };
     let work = {
         let (app, context) = (app.clone(), context.clone());

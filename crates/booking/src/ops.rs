@@ -4,21 +4,25 @@ mod cancel_booking;
 mod forget_refusals;
 mod get_booking;
 mod get_history;
+mod hold_places;
 mod list_bookings;
 mod list_dead_letters;
 mod open_booking;
+mod release_places;
 mod resume_sagas;
 mod retry_dead_letter;
 
-use kernel::{BookingId, Caller, Failure};
+use kernel::{AccountId, BookingId, Caller, EventId, Failure};
 
 pub(crate) use cancel_booking::{CancelBooking, cancel_booking};
 pub(crate) use forget_refusals::forget_refusals;
 pub(crate) use get_booking::get_booking;
 pub(crate) use get_history::get_history;
+pub(crate) use hold_places::{HoldPlaces, hold_places};
 pub(crate) use list_bookings::list_bookings;
 pub(crate) use list_dead_letters::list_dead_letters;
 pub(crate) use open_booking::{OpenBooking, open_booking};
+pub(crate) use release_places::release_places;
 pub(crate) use resume_sagas::resume_sagas;
 pub(crate) use retry_dead_letter::{RetryDeadLetter, retry_dead_letter};
 
@@ -38,6 +42,28 @@ async fn visible(app: &App, caller: &Caller, id: BookingId) -> Result<Booking, E
         .view(move |tx| Box::pin(async move { Ok::<_, Error>(store::load(tx, id).await?) }))
         .await?;
     found.filter(|booking| may_see(caller, booking)).ok_or(Error::NotFound)
+}
+
+/// The longest token of an admission.
+const MAX_TOKEN_BYTES: usize = 1_024;
+
+/// Whether a buyer comes with a valid admission to the event. Only an event in queue mode asks for
+/// one.
+fn is_admitted(
+    app: &App,
+    account: AccountId,
+    event: EventId,
+    token: &str,
+) -> Result<bool, Failure> {
+    if token.len() > MAX_TOKEN_BYTES {
+        let detail = format!("at most {MAX_TOKEN_BYTES} bytes");
+        return Err(Failure::invalid("admission_token", detail));
+    }
+    if token.is_empty() {
+        return Ok(false);
+    }
+    let opened = app.seal.open("admission", token, app.clock.now());
+    Ok(opened.is_ok_and(|(content, _)| content == format!("{event}/{account}")))
 }
 
 /// Refuses everybody but operators.

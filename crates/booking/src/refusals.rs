@@ -17,7 +17,7 @@ const OF_THE_EVENT: [&str; 4] = ["SALE_CLOSED", "ADMISSION_REQUIRED", "SOLD_OUT"
 const MOST: usize = 16_384;
 
 /// A wish, apart from who has it: with or without admission from the queue, which places.
-type Wish = (bool, Choice);
+pub(crate) type Wish = (bool, Choice);
 
 /// The refusals of the last moments.
 #[derive(Debug)]

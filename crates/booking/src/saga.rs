@@ -22,15 +22,17 @@
 //! booking to whoever takes it next.
 
 mod capture_payment;
-mod hold_seats;
+pub(crate) mod hold_seats;
 mod issue_tickets;
 mod request_payment;
 mod undo;
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::{Code, Failure, Timestamp};
+use kernel::{Code, Failure, HoldId, Timestamp};
 use wire::Context;
+
+use self::hold_seats::Wanted;
 
 use crate::{
     Error,
@@ -173,18 +175,15 @@ const fn nothing_done(failure: Failure) -> (Option<Box<Change>>, Failure) {
 }
 
 async fn hold(app: &App, context: &Context, booking: &Booking) -> Outcome {
-    let asked_at = app.clock.now();
-    let wish = (booking.admitted, booking.choice.clone());
-    let result = hold_seats::hold_seats(app, context, booking).await;
-    let (offer, expires_at) = match counted(app, Step::HoldSeats, result) {
-        Ok(held) => {
-            app.refusals.lift(booking.event_id, &wish);
-            held
-        }
-        Err(failure) => {
-            app.refusals.note(booking.event_id, wish, asked_at, &failure);
-            return Ok(Err(failure));
-        }
+    let wanted = Wanted {
+        hold_id: HoldId::from_uuid(booking.id.uuid()),
+        event_id: booking.event_id,
+        account_id: booking.account_id,
+        wish: &(booking.admitted, booking.choice.clone()),
+    };
+    let (offer, expires_at) = match hold_seats::hold_places(app, context, &wanted).await {
+        Ok(held) => held,
+        Err(failure) => return Ok(Err(failure)),
     };
     let mut change = Change::of(booking.clone(), app.clock.now());
     if change.booking.state.status == Status::Pending {

@@ -5,7 +5,7 @@ use wire::pb::{booking::v1 as pb, ticket::v1::Ticket};
 
 use crate::{
     change::{DeadLetter, Transition},
-    domain::{Booking, PaymentStatus, Status},
+    domain::{Booking, Line, Offer, PaymentStatus, Status},
 };
 
 /// The booking as `caller` may see it: only the buyer sees with what to pay, and only while that is
@@ -34,6 +34,31 @@ pub(crate) fn changed(
         time_zone: terms.map(|terms| terms.time_zone.clone()).unwrap_or_default(),
         starts_at_us: terms.map_or(0, |terms| terms.starts_at.micros()),
         at_us: at.micros(),
+    }
+}
+
+/// What is held, under which id and of which event.
+pub(crate) fn hold(
+    (hold_id, event_id): (String, String),
+    offer: &Offer,
+    expires_at: Timestamp,
+) -> pb::Hold {
+    pb::Hold {
+        hold_id,
+        event_id,
+        places: offer.places.iter().map(wire::to_place).collect(),
+        lines: offer.lines.iter().map(line).collect(),
+        total: Some(wire::to_money(offer.total)),
+        expires_at_us: expires_at.micros(),
+    }
+}
+
+fn line(line: &Line) -> pb::booking::Line {
+    pb::booking::Line {
+        category: line.category.clone(),
+        category_name: line.category_name.clone(),
+        quantity: line.quantity,
+        unit_price_minor: line.unit_price_minor,
     }
 }
 
@@ -73,16 +98,7 @@ fn shape(booking: &Booking) -> pb::Booking {
         payment_status: payment_status(booking.state.payment).into(),
         total: offer.map(|offer| wire::to_money(offer.total)),
         places: offer.into_iter().flat_map(|o| &o.places).map(wire::to_place).collect(),
-        lines: offer
-            .into_iter()
-            .flat_map(|offer| &offer.lines)
-            .map(|line| pb::booking::Line {
-                category: line.category.clone(),
-                category_name: line.category_name.clone(),
-                quantity: line.quantity,
-                unit_price_minor: line.unit_price_minor,
-            })
-            .collect(),
+        lines: offer.into_iter().flat_map(|offer| &offer.lines).map(line).collect(),
         payment_id: booking.payment_id.map(|id| id.to_string()).unwrap_or_default(),
         client_secret: String::new(),
         reason: if ended { booking.reason.clone() } else { String::new() },

@@ -4,6 +4,7 @@
 mod batches;
 mod crashes;
 mod events;
+mod holds;
 mod http;
 mod openings;
 mod refusals;

@@ -35,6 +35,8 @@ use crate::Config;
 pub(crate) enum Class {
     /// Opens a booking.
     Book,
+    /// Holds places.
+    Hold,
     /// Takes a place in a queue.
     Join,
     /// Looks at what is free, in order to book.
@@ -49,7 +51,7 @@ pub(crate) enum Class {
 
 /// What goes on with work that was begun, or ends it, and what those need who are at work: the
 /// door, the operators, the provider.
-const FINISHING: [(&str, &str); 21] = [
+const FINISHING: [(&str, &str); 22] = [
     ("GET", "/.well-known/jwks.json"),
     ("GET", "/api/v1/admin/dead-letters"),
     ("GET", "/api/v1/admin/mails"),
@@ -70,9 +72,11 @@ const FINISHING: [(&str, &str); 21] = [
     ("POST", "/api/v1/tickets/validate"),
     ("POST", "/webhooks/payment/{provider}"),
     ("DELETE", "/api/v1/events/{event_id}/queue/place"),
+    ("DELETE", "/api/v1/holds/{hold_id}"),
     ("GET", "/api/v1/events/{event_id}/queue/place"),
 ];
 const BOOK: (&str, &str) = ("POST", "/api/v1/bookings");
+const HOLD: (&str, &str) = ("PUT", "/api/v1/holds/{hold_id}");
 const JOIN: (&str, &str) = ("POST", "/api/v1/events/{event_id}/queue");
 const LOOK: (&str, &str) = ("GET", "/api/v1/events/{event_id}/availability");
 
@@ -88,6 +92,7 @@ impl Class {
         let asked = (method.as_str(), route);
         match asked {
             BOOK => Self::Book,
+            HOLD => Self::Hold,
             JOIN => Self::Join,
             LOOK => Self::Look,
             _ if FINISHING.contains(&asked) => Self::Finish,
@@ -105,6 +110,7 @@ pub(crate) struct Behind(pub Duration);
 pub(crate) struct Overload {
     began: Instant,
     book: Gate,
+    hold: Gate,
     join: Gate,
     look: Gate,
     read: Gate,
@@ -173,6 +179,7 @@ impl Overload {
         Self {
             began: Instant::now(),
             book: gate("book", Some(write)),
+            hold: gate("hold", Some(write)),
             join: gate("join", Some(read)),
             look: gate("look", Some(read)),
             read: gate("read", Some(read)),
@@ -185,6 +192,7 @@ impl Overload {
     const fn gate(&self, class: Class) -> &Gate {
         match class {
             Class::Book => &self.book,
+            Class::Hold => &self.hold,
             Class::Join => &self.join,
             Class::Look => &self.look,
             Class::Read => &self.read,

@@ -4,6 +4,7 @@ mod admin;
 mod auth;
 mod bookings;
 mod events;
+mod holds;
 mod payments;
 mod queue;
 mod settings;
@@ -78,6 +79,7 @@ fn limited() -> OpenApiRouter<Arc<App>> {
         .merge(events::routes())
         .merge(queue::routes())
         .merge(bookings::routes())
+        .merge(holds::routes())
         .merge(tickets::routes())
         .merge(payments::routes())
         .merge(admin::routes())

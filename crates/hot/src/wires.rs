@@ -67,6 +67,7 @@ pub(crate) fn request() -> Once {
         idempotency_key: "a key of a client, as long as they are".to_owned(),
         admission_token: String::new(),
         account_id: AccountId::new(&ids, NOON).to_string(),
+        hold_id: String::new(),
     };
     Box::new(move || {
         let bytes = request.encode_to_vec();

@@ -73,13 +73,14 @@ impl TicketService for Api {
         request: Request<pb::ReleaseHoldRequest>,
     ) -> Answer<pb::ReleaseHoldResponse> {
         let context = Context::of(&request);
-        let request = request.into_inner();
-        let hold_id = wire::id("hold_id", &request.hold_id).map_err(wire::status)?;
-        let command = ops::ReleaseHold { hold_id, reason: request.reason };
+        let command = release_hold(request.into_inner()).map_err(wire::status)?;
         let app = self.app.clone();
         let released =
             self.app.tasks.finish(async move { ops::release_hold(&app, &context, command).await });
-        answer(released.await.map(|released| pb::ReleaseHoldResponse { released }))
+        answer(released.await.map(|of| pb::ReleaseHoldResponse {
+            released: of.is_some(),
+            event_id: of.map(|event_id| event_id.to_string()).unwrap_or_default(),
+        }))
     }
 
     async fn issue_tickets(
@@ -220,6 +221,15 @@ fn seating_plan(plan: &SeatingPlan) -> Result<Plan, Failure> {
         });
     }
     Plan::new(sections)
+}
+
+fn release_hold(request: pb::ReleaseHoldRequest) -> Result<ops::ReleaseHold, Failure> {
+    let account_id = match request.account_id.as_str() {
+        "" => None,
+        id => Some(wire::id("account_id", id)?),
+    };
+    let hold_id = wire::id("hold_id", &request.hold_id)?;
+    Ok(ops::ReleaseHold { hold_id, reason: request.reason, account_id })
 }
 
 fn hold_seats(request: &pb::HoldSeatsRequest) -> Result<ops::HoldSeats, Failure> {

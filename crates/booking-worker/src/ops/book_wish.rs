@@ -66,6 +66,7 @@ async fn book(
         idempotency_key: format!("queue:{event}:{}:{}", turn.number, turn.joined_at.micros()),
         admission_token: app.admission(event, turn.account, expires_at),
         account_id: turn.account.to_string(),
+        hold_id: String::new(),
     };
     let started = Instant::now();
     let limit = Duration::from_secs(app.config.booking_timeout_seconds);

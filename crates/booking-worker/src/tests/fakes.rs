@@ -142,6 +142,8 @@ macro_rules! booking_service {
 }
 
 booking_service! {
+    hold_places: HoldPlacesRequest -> Hold,
+    release_places: ReleasePlacesRequest -> ReleasePlacesResponse,
     get_booking: GetBookingRequest -> Booking,
     list_bookings: ListBookingsRequest -> ListBookingsResponse,
     cancel_booking: CancelBookingRequest -> Booking,

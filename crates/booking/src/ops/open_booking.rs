@@ -2,17 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use kernel::{AccountId, BookingId, Caller, Choice, EventId, Failure, reference};
+use kernel::{AccountId, BookingId, Caller, Choice, Code, EventId, Failure, HoldId, reference};
 use platform::idempotency::MAX_KEY_BYTES;
 use tokio::time::Instant;
 use wire::Context;
 
+use super::{hold_places::check_id, is_admitted};
 use crate::{
     Error,
     app::{App, Known},
     change::Change,
     domain::{Booking, Cursor, RefusedWish, State, Status},
     saga::{self, Driven},
+    store,
 };
 
 /// What a buyer wants.
@@ -28,9 +30,9 @@ pub(crate) struct OpenBooking {
     pub(crate) admission_token: String,
     /// For whom, where a service asks.
     pub(crate) account_id: Option<AccountId>,
+    /// Under which id the places are held, if they are held already.
+    pub(crate) hold_id: Option<HoldId>,
 }
-
-const MAX_TOKEN_BYTES: usize = 1_024;
 
 /// After how long a caller may ask again for a booking that could not be opened yet, in
 /// milliseconds.
@@ -57,12 +59,21 @@ pub(crate) async fn open_booking(
     let account_id = buyer(&context.caller, command.account_id)?;
     check_form(&command)?;
     let now = app.clock.now();
-    let admitted = is_admitted(app, account_id, &command);
-    let wish = (admitted, command.choice);
-    let refusal = app.refusals.recall(command.event_id, &wish, now);
-    let (admitted, choice) = wish;
     let (event_id, key) = (command.event_id, command.idempotency_key);
-    let id = BookingId::new(&*app.ids, now);
+    let admitted = is_admitted(app, account_id, event_id, &command.admission_token)?;
+    let wish = (admitted, command.choice);
+    let (id, refusal) = match command.hold_id {
+        None => (BookingId::new(&*app.ids, now), app.refusals.recall(event_id, &wish, now)),
+        Some(hold) => {
+            check_id(hold, now)?;
+            let id = BookingId::from_uuid(hold.uuid());
+            if let Some(found) = of_hold(app, id, account_id, (event_id, &wish.1)).await? {
+                return repeated(app, context, found).await;
+            }
+            (id, None)
+        }
+    };
+    let (admitted, choice) = wish;
     if let Some(refusal) = refusal {
         let wish = RefusedWish { id, account_id, key, event_id, choice, refusal, at: now };
         let wish = Arc::new(wish);
@@ -95,10 +106,39 @@ pub(crate) async fn open_booking(
     let _flight = app.flights.take_off(id);
     let change = Change::opening(booking, app.lease_until(now))?;
     let asked = change.booking.clone();
-    match app.open(context, change).await? {
+    let known = match app.open(context, change).await {
+        // Two keys for one hold, at the same time.
+        Err(Error::Db(db::Error::Unique { .. })) if command.hold_id.is_some() => {
+            let asked = (event_id, &asked.choice);
+            let found = of_hold(app, id, account_id, asked).await?.ok_or(Error::Busy)?;
+            Some(Known::Booking(found))
+        }
+        known => known?,
+    };
+    match known {
         None => opened(Box::pin(saga::drive(app, context, asked)).await?),
         Some(known) => answer_known(app, context, known, (event_id, &asked.choice)).await,
     }
+}
+
+/// The booking that was made of a hold before, under whatever key.
+async fn of_hold(
+    app: &App,
+    id: BookingId,
+    account_id: AccountId,
+    (event_id, choice): (EventId, &Choice),
+) -> Result<Option<Booking>, Error> {
+    let found =
+        app.db.read(move |tx| Box::pin(async move { Ok::<_, Error>(store::load(tx, id).await?) }));
+    let found = found.await?;
+    let same = |found: &Booking| {
+        (found.account_id, found.event_id, &found.choice) == (account_id, event_id, choice)
+    };
+    if found.as_ref().is_none_or(same) {
+        return Ok(found);
+    }
+    let detail = "the hold was made by somebody else, or for another wish";
+    Err(Failure::new(Code::Conflict, "HOLD_MISMATCH", detail).into())
 }
 
 /// For whom it is: the caller, or whom a service names.
@@ -126,21 +166,7 @@ fn check_form(command: &OpenBooking) -> Result<(), Failure> {
     if !key.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
         return Err(Failure::invalid("idempotency_key", "printable ascii only"));
     }
-    if command.admission_token.len() > MAX_TOKEN_BYTES {
-        let detail = format!("at most {MAX_TOKEN_BYTES} bytes");
-        return Err(Failure::invalid("admission_token", detail));
-    }
     Ok(())
-}
-
-/// Whether the buyer comes with a valid admission to this event. Only an event in queue mode asks
-/// for one.
-fn is_admitted(app: &App, account: AccountId, command: &OpenBooking) -> bool {
-    if command.admission_token.is_empty() {
-        return false;
-    }
-    let opened = app.seal.open("admission", &command.admission_token, app.clock.now());
-    opened.is_ok_and(|(content, _)| content == format!("{}/{account}", command.event_id))
 }
 
 /// The answer to a request whose key was used before, if it was for the same.

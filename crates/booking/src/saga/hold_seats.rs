@@ -1,6 +1,6 @@
 //! Sets the places aside and prices them; undone by releasing the hold.
 
-use kernel::{Code, Currency, Failure, Money, Place, Timestamp};
+use kernel::{AccountId, Code, Currency, EventId, Failure, HoldId, Money, Place, Timestamp};
 use wire::{
     Context,
     pb::{
@@ -15,33 +15,68 @@ use wire::{
 
 use crate::{
     app::App,
-    domain::{Booking, Line, Offer, Status, Terms},
+    domain::{Booking, Line, Offer, Status, Step, Terms},
+    refusals::Wish,
+    saga::counted,
 };
 
-/// Checks the terms of sale, holds the places, and prices what is held: the offer, and when the
-/// hold expires. The hold bears the booking's id, so that a repeat finds it.
-pub(crate) async fn hold_seats(
+/// What is to be held, and for whom.
+#[derive(Debug)]
+pub(crate) struct Wanted<'w> {
+    /// Under which id: a booking's own, or its hold's, which is the same.
+    pub(crate) hold_id: HoldId,
+    pub(crate) event_id: EventId,
+    pub(crate) account_id: AccountId,
+    /// With or without admission from the queue, which places.
+    pub(crate) wish: &'w Wish,
+}
+
+/// As [`hold_seats`], and has those who come next know what was granted or refused.
+pub(crate) async fn hold_places(
     app: &App,
     context: &Context,
-    booking: &Booking,
+    wanted: &Wanted<'_>,
+) -> Result<(Offer, Timestamp), Failure> {
+    let asked_at = app.clock.now();
+    let result = hold_seats(app, context, wanted).await;
+    match counted(app, Step::HoldSeats, result) {
+        Ok(held) => {
+            app.refusals.lift(wanted.event_id, wanted.wish);
+            Ok(held)
+        }
+        Err(failure) => {
+            app.refusals.note(wanted.event_id, wanted.wish.clone(), asked_at, &failure);
+            Err(failure)
+        }
+    }
+}
+
+/// Checks the terms of sale, holds the places, and prices what is held: the offer, and when the
+/// hold expires. A repeat with the same id finds the hold.
+async fn hold_seats(
+    app: &App,
+    context: &Context,
+    wanted: &Wanted<'_>,
 ) -> Result<(Offer, Timestamp), Failure> {
     let context = app.calling(context);
-    check_terms(booking, &quote(app, &context, booking, Vec::new()).await?)?;
+    let (event_id, (admitted, choice)) = (wanted.event_id, wanted.wish);
+    let terms = quote(app, &context, event_id, Vec::new()).await?;
+    check_terms(*admitted, choice.quantity(), &terms)?;
     let hold = HoldSeatsRequest {
-        hold_id: booking.id.to_string(),
-        event_id: booking.event_id.to_string(),
-        account_id: booking.account_id.to_string(),
-        choice: Some(wire::to_choice(&booking.choice)),
+        hold_id: wanted.hold_id.to_string(),
+        event_id: event_id.to_string(),
+        account_id: wanted.account_id.to_string(),
+        choice: Some(wire::to_choice(choice)),
         ttl_seconds: app.config.hold_ttl_seconds,
     };
     let mut tickets = TicketServiceClient::new(app.ticket.with(&context));
     let hold = tickets.hold_seats(hold).await.map_err(|status| wire::failure(&status))?;
     let hold = hold.into_inner();
     let places: Vec<Place> = hold.places.iter().map(wire::place).collect::<Result<_, _>>()?;
-    if places.len() != booking.choice.quantity() as usize {
+    if places.len() != choice.quantity() as usize {
         return Err(Failure::internal("the hold has another number of places than was asked for"));
     }
-    let answer = quote(app, &context, booking, by_category(&places)).await?;
+    let answer = quote(app, &context, event_id, by_category(&places)).await?;
     Ok((offer(places, &answer)?, Timestamp::from_micros(hold.expires_at_us)))
 }
 
@@ -57,7 +92,11 @@ pub(crate) async fn release_hold(
         Status::Failed => "payment_failed",
         _ => "cancelled",
     };
-    let request = ReleaseHoldRequest { hold_id: booking.id.to_string(), reason: reason.to_owned() };
+    let request = ReleaseHoldRequest {
+        hold_id: booking.id.to_string(),
+        reason: reason.to_owned(),
+        account_id: String::new(),
+    };
     let mut tickets = TicketServiceClient::new(app.ticket.with(&app.calling(context)));
     match tickets.release_hold(request).await.map_err(|status| wire::failure(&status)) {
         Err(failure) if !matches!(failure.code, Code::NotFound | Code::Conflict) => Err(failure),
@@ -72,28 +111,28 @@ pub(crate) async fn release_hold(
 async fn quote(
     app: &App,
     context: &Context,
-    booking: &Booking,
+    event_id: EventId,
     lines: Vec<quote_request::Line>,
 ) -> Result<QuoteResponse, Failure> {
-    let request = QuoteRequest { event_id: booking.event_id.to_string(), lines };
+    let request = QuoteRequest { event_id: event_id.to_string(), lines };
     let mut events = EventServiceClient::new(app.event.with(context));
     let answer = events.quote(request).await.map_err(|status| wire::failure(&status))?;
     Ok(answer.into_inner())
 }
 
-fn check_terms(booking: &Booking, terms: &QuoteResponse) -> Result<(), Failure> {
+fn check_terms(admitted: bool, quantity: u32, terms: &QuoteResponse) -> Result<(), Failure> {
     if !terms.on_sale {
         let detail = "the event is not on sale";
         return Err(Failure::new(Code::Conflict, "SALE_CLOSED", detail)
             .with("sale_starts_at_us", terms.sale_starts_at_us)
             .with("sale_ends_at_us", terms.sale_ends_at_us));
     }
-    if terms.queue_mode && !booking.admitted {
+    if terms.queue_mode && !admitted {
         let detail = "the event is in queue mode: join its queue first";
         return Err(Failure::new(Code::Forbidden, "ADMISSION_REQUIRED", detail));
     }
     let limit = terms.max_per_booking;
-    if limit > 0 && booking.choice.quantity() > limit {
+    if limit > 0 && quantity > limit {
         let mut failure = Failure::invalid("choice", format!("at most {limit} places"));
         failure.reason = "TOO_MANY_PLACES".into();
         return Err(failure.with("max_per_booking", limit));

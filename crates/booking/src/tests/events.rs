@@ -114,7 +114,7 @@ async fn an_authorization_after_the_hold_gets_the_seats_if_they_are_free_and_is_
                 let now = stage.clock.now();
                 let places = vec![Default::default(); stage.world.memory().sale.capacity];
                 let expires_at_us = now.plus(HOLD).micros();
-                let other = Hold { places, expires_at_us, released: false, sold: true };
+                let other = Hold { places, expires_at_us, sold: true, ..Hold::default() };
                 stage.world.memory().holds.insert("other".to_owned(), other);
             }
             stage.pay(&app, id).await;

@@ -172,6 +172,7 @@ impl Stage {
             idempotency_key: key.to_owned(),
             admission_token: String::new(),
             account_id: None,
+            hold_id: None,
         }
     }
 

@@ -126,6 +126,7 @@ async fn each_rpc_refuses_what_can_t_be_right_and_changes_nothing() {
         OpenBookingRequest { choice: None, ..good.clone() },
         OpenBookingRequest { idempotency_key: String::new(), ..good.clone() },
         OpenBookingRequest { account_id: "me".to_owned(), ..good.clone() },
+        OpenBookingRequest { hold_id: "h".to_owned(), ..good.clone() },
     ] {
         let status = client.open_booking(wrong).await.unwrap_err();
         assert_eq!(status.code(), Status::InvalidArgument);

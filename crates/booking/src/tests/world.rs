@@ -89,8 +89,10 @@ impl Default for Sale {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Hold {
+    pub(crate) event_id: String,
+    pub(crate) account_id: String,
     pub(crate) places: Vec<ticket::Place>,
     pub(crate) expires_at_us: i64,
     pub(crate) released: bool,
@@ -254,7 +256,11 @@ impl ticket::ticket_service_server::TicketService for World {
                 expires_at_us: hold.expires_at_us,
             };
             if let Some(hold) = memory.holds.get(&request.hold_id) {
-                return if hold.released { Err(conflict("HOLD_LOST")) } else { Ok(answer(hold)) };
+                return match hold {
+                    _ if hold.account_id != request.account_id => Err(conflict("HOLD_MISMATCH")),
+                    _ if hold.released => Err(conflict("HOLD_LOST")),
+                    hold => Ok(answer(hold)),
+                };
             }
             let wanted = wire::choice(request.choice.as_ref())?.quantity() as usize;
             if memory.taken(now) + wanted > memory.sale.capacity {
@@ -267,6 +273,8 @@ impl ticket::ticket_service_server::TicketService for World {
                 wheelchair: false,
             };
             let hold = Hold {
+                event_id: request.event_id.clone(),
+                account_id: request.account_id.clone(),
                 places: (0..wanted).map(place).collect(),
                 expires_at_us: now + i64::from(request.ttl_seconds) * 1_000_000,
                 released: false,
@@ -284,13 +292,16 @@ impl ticket::ticket_service_server::TicketService for World {
         request: Request<ticket::ReleaseHoldRequest>,
     ) -> Result<Response<ticket::ReleaseHoldResponse>, Status> {
         self.call("ReleaseHold", request, |memory, request, _| {
-            match memory.holds.get_mut(&request.hold_id) {
+            let account = request.account_id;
+            let hold = memory.holds.get_mut(&request.hold_id);
+            match hold.filter(|hold| account.is_empty() || hold.account_id == account) {
                 Some(hold) if hold.sold => Err(conflict("HOLD_SOLD")),
                 Some(hold) => {
                     let released = !std::mem::replace(&mut hold.released, true);
-                    Ok(ticket::ReleaseHoldResponse { released })
+                    let event_id = hold.event_id.clone();
+                    Ok(ticket::ReleaseHoldResponse { released, event_id })
                 }
-                None => Ok(ticket::ReleaseHoldResponse { released: false }),
+                None => Ok(ticket::ReleaseHoldResponse::default()),
             }
         })
         .await

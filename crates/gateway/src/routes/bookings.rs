@@ -46,6 +46,7 @@ async fn open_booking(
         idempotency_key,
         admission_token: wanted.admission_token,
         account_id: String::new(),
+        hold_id: wanted.hold_id,
     };
     let mut client = BookingServiceClient::new(app.booking.with(&context));
     let opened = client.open_booking(request).await.map_err(refused)?;

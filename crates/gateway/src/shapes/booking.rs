@@ -96,6 +96,45 @@ pub(crate) struct OpenBooking {
     /// For an event in queue mode.
     #[serde(default)]
     pub admission_token: String,
+    /// The hold that was made for the same choice, if there is one: the booking bears its id.
+    #[serde(default)]
+    pub hold_id: String,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HoldPlaces {
+    pub event_id: String,
+    pub choice: Choice,
+    /// For an event in queue mode.
+    #[serde(default)]
+    pub admission_token: String,
+}
+
+/// Places set aside until a moment, and what they cost.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Hold {
+    pub hold_id: String,
+    pub event_id: String,
+    pub places: Vec<Place>,
+    pub lines: Vec<Line>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<Money>,
+    #[schema(format = DateTime)]
+    pub expires_at: String,
+}
+
+impl From<pb::Hold> for Hold {
+    fn from(hold: pb::Hold) -> Self {
+        Self {
+            hold_id: hold.hold_id,
+            event_id: hold.event_id,
+            places: hold.places.into_iter().map(Into::into).collect(),
+            lines: hold.lines.into_iter().map(Into::into).collect(),
+            total: hold.total.map(Into::into),
+            expires_at: at(hold.expires_at_us),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -153,16 +192,21 @@ pub(crate) struct Line {
     pub unit_price_minor: i64,
 }
 
-impl From<pb::Booking> for Booking {
-    fn from(booking: pb::Booking) -> Self {
-        let status = word(booking.status().as_str_name(), "BOOKING_STATUS_");
-        let payment_status = word(booking.payment_status().as_str_name(), "PAYMENT_STATUS_");
-        let line = |line: pb::booking::Line| Line {
+impl From<pb::booking::Line> for Line {
+    fn from(line: pb::booking::Line) -> Self {
+        Self {
             category: line.category,
             category_name: line.category_name,
             quantity: line.quantity,
             unit_price_minor: line.unit_price_minor,
-        };
+        }
+    }
+}
+
+impl From<pb::Booking> for Booking {
+    fn from(booking: pb::Booking) -> Self {
+        let status = word(booking.status().as_str_name(), "BOOKING_STATUS_");
+        let payment_status = word(booking.payment_status().as_str_name(), "PAYMENT_STATUS_");
         Self {
             booking_id: booking.booking_id,
             reference: booking.reference,
@@ -173,7 +217,7 @@ impl From<pb::Booking> for Booking {
             payment_status,
             total: booking.total.map(Into::into),
             places: booking.places.into_iter().map(Into::into).collect(),
-            lines: booking.lines.into_iter().map(line).collect(),
+            lines: booking.lines.into_iter().map(Into::into).collect(),
             payment_id: some(booking.payment_id),
             client_secret: some(booking.client_secret),
             reason: some(booking.reason),

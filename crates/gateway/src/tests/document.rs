@@ -12,6 +12,7 @@ use super::world::{Ask, ID, World};
 /// The public interface as it is agreed, and the call that each route becomes.
 pub(super) const AGREED: &[(&str, &str)] = &[
     ("DELETE /api/v1/events/{event_id}/queue/place", "BookingWorkerService/LeaveQueue"),
+    ("DELETE /api/v1/holds/{hold_id}", "BookingService/ReleasePlaces"),
     ("GET /.well-known/jwks.json", "AuthService/GetJwks"),
     ("GET /api/v1/accounts/me", "AuthService/GetAccount"),
     ("GET /api/v1/admin/dead-letters", "BookingService/ListDeadLetters"),
@@ -57,6 +58,7 @@ pub(super) const AGREED: &[(&str, &str)] = &[
     ("POST /api/v1/venues", "EventService/CreateVenue"),
     ("POST /webhooks/payment/{provider}", "PaymentService/ProcessWebhook"),
     ("PUT /api/v1/admin/accounts/{account_id}/role", "AuthService/SetRole"),
+    ("PUT /api/v1/holds/{hold_id}", "BookingService/HoldPlaces"),
 ];
 
 /// One operation of the document.

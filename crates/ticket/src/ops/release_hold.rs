@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use db::Tx;
-use kernel::{Failure, HoldId, Timestamp};
+use kernel::{AccountId, EventId, Failure, HoldId, Timestamp};
 use wire::Context;
 
 use crate::{
@@ -28,14 +28,24 @@ pub struct ReleaseHold {
     pub hold_id: HoldId,
     /// cancelled, expired, payment_failed or abandoned.
     pub reason: String,
+    /// Whose it has to be, if anybody's.
+    pub account_id: Option<AccountId>,
 }
 
 /// A release in a batch.
 pub(crate) struct Release {
     hold_id: HoldId,
+    account_id: Option<AccountId>,
     reason: &'static str,
     at: Timestamp,
     context: Context,
+}
+
+impl Release {
+    /// Whether it is about this hold.
+    fn means(&self, hold: &Hold) -> bool {
+        self.account_id.is_none_or(|account| account == hold.account_id)
+    }
 }
 
 /// What was decided for it.
@@ -48,7 +58,7 @@ pub(crate) enum Decision {
     Issued,
 }
 
-/// Gives a hold's places back; `false` if there was nothing to give back.
+/// Gives a hold's places back: of which event; nothing if there was nothing to give back.
 ///
 /// # Errors
 /// `HOLD_ISSUED` if it became tickets.
@@ -56,14 +66,14 @@ pub async fn release_hold(
     app: &App,
     context: &Context,
     command: ReleaseHold,
-) -> Result<bool, Error> {
+) -> Result<Option<EventId>, Error> {
     operators_only(context)?;
     let Some(reason) = REASONS.into_iter().find(|known| *known == command.reason) else {
         return Err(Failure::invalid("reason", format!("one of {}", REASONS.join(", "))).into());
     };
-    drop(app.fresh.take(command.hold_id));
-    let release =
-        Release { hold_id: command.hold_id, reason, at: app.now(), context: context.clone() };
+    let ReleaseHold { hold_id, account_id, .. } = command;
+    drop(app.fresh.take(hold_id));
+    let release = Release { hold_id, account_id, reason, at: app.now(), context: context.clone() };
     match app.releases.call(release).await? {
         Decision::Released(change) => {
             if let Some(room) = app.maps.peek(change.event_id) {
@@ -71,9 +81,9 @@ pub async fn release_hold(
             }
             app.outbox().wake();
             app.counted.released.get_or_create(&Outcome { outcome: reason }).inc();
-            Ok(true)
+            Ok(Some(change.event_id))
         }
-        Decision::Nothing => Ok(false),
+        Decision::Nothing => Ok(None),
         Decision::Issued => Err(Error::HoldIssued),
     }
 }
@@ -93,7 +103,7 @@ pub(crate) async fn decide(
     let mut ended: Vec<GiveBack<'_>> = Vec::new();
     let mut mine: Vec<Result<&Hold, Decision>> = Vec::with_capacity(releases.len());
     for release in releases {
-        mine.push(match locked.get(&release.hold_id) {
+        mine.push(match locked.get(&release.hold_id).filter(|hold| release.means(hold)) {
             Some(hold) if hold.status == HoldStatus::Held && seen.insert(hold.hold_id) => {
                 ended.push(GiveBack {
                     hold,

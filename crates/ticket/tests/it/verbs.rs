@@ -103,8 +103,9 @@ impl House {
     }
 
     async fn release(&self, hold_id: HoldId) -> Result<bool, Error> {
-        let command = ops::ReleaseHold { hold_id, reason: "cancelled".into() };
-        ops::release_hold(&self.app, &service("booking"), command).await
+        let command = ops::ReleaseHold { hold_id, reason: "cancelled".into(), account_id: None };
+        let of = ops::release_hold(&self.app, &service("booking"), command).await?;
+        Ok(of.is_some())
     }
 
     async fn issue(&self, hold_id: HoldId) -> Result<Vec<Ticket>, Error> {

@@ -65,7 +65,8 @@ async fn only_the_platform_moves_places_and_only_the_organization_works_the_door
         for context in &outsiders {
             let forbidden = "FORBIDDEN";
             assert_eq!(reason(ops::hold_seats(app, context, house.wish(best(1))).await), forbidden);
-            let command = ops::ReleaseHold { hold_id, reason: "cancelled".into() };
+            let command =
+                ops::ReleaseHold { hold_id, reason: "cancelled".into(), account_id: None };
             assert_eq!(reason(ops::release_hold(app, context, command).await), forbidden);
             let command = sale(hold_id, booking_of(hold_id));
             assert_eq!(reason(ops::issue_tickets(app, context, command).await), forbidden);
@@ -130,7 +131,11 @@ async fn wishes_that_make_no_sense_are_refused_and_nothing_is_held() {
         let unknown = ops::get_availability(&house.app, nowhere.event_id, true).await;
         assert_eq!(reason(unknown.map(|_| ())), "NOT_FOUND");
 
-        let command = ops::ReleaseHold { hold_id: house.hold_id(), reason: "because".into() };
+        let command = ops::ReleaseHold {
+            hold_id: house.hold_id(),
+            reason: "because".into(),
+            account_id: None,
+        };
         let refused = ops::release_hold(&house.app, &service("booking"), command).await;
         assert_eq!(reason(refused), "INVALID_ARGUMENT");
         let books = audit::check(&house.db.db).await;
