@@ -52,7 +52,7 @@ impl Stand {
     pub(crate) async fn set(platform: Platform, accounts: u32) -> Result<Self, Failure> {
         let Platform { house, beside } = platform;
         let tasks = Tasks::new();
-        let gateway = Arc::new(Http::new(&house.gateway, tasks.clone()).await?);
+        let gateway = Arc::new(Http::new(&house.gateway).await?);
         let directions = rush::directions(&gateway).await?;
         let any = Hall { choice: Choice::Counter, places: 1, queue: false };
         let sale = rush::sale(&gateway, &any.scenario()).await?;

@@ -43,6 +43,9 @@ pub(crate) struct RushArgs {
     /// Whether there is a queue before the event
     #[arg(long, value_name = "BOOL")]
     queue: Option<bool>,
+    /// Whether buyers hold places first and book them when they pay, or book at once
+    #[arg(long, value_name = "BOOL")]
+    hold_first: Option<bool>,
     /// How many the queue admits a minute
     #[arg(long, value_name = "N")]
     admissions_per_minute: Option<u32>,
@@ -168,7 +171,7 @@ fn plan(args: &RushArgs) -> Result<ExitCode, Failure> {
     };
     let costs = match &args.costs {
         Some(file) => Costs::of(&read(file)?),
-        None => Costs::default(),
+        None => Costs::unmeasured(&scenario(args)?.behaviour),
     };
     let advice = rush::advise(&scenario(args)?, &costs);
     say(&advice.to_string());
@@ -201,6 +204,7 @@ fn scenario(args: &RushArgs) -> Result<Scenario, Failure> {
     set(&mut its.in_flight, args.in_flight);
     let how = &mut its.behaviour;
     set(&mut how.queue, args.queue);
+    set(&mut how.holds_first, args.hold_first);
     set(&mut how.ways, args.choice.as_deref().map(ways).transpose()?);
     set(&mut how.most_places, args.places_a_booking);
     set(&mut how.tries, args.tries);

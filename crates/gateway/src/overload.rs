@@ -217,10 +217,13 @@ impl Overload {
         Ok(Entered { overload: self, gate, entered: now, outcome: Outcome::Nothing, behind: None })
     }
 
-    /// Whether one who looks will find room to book.
+    /// Whether one who looks will find room to hold or to book.
     fn may_look(&self, now: Duration) -> bool {
-        let counts =
-            Counts { admitted: self.book.admitted.get(), refused: self.book.refused.get() };
+        let wants = [&self.book, &self.hold];
+        let counts = Counts {
+            admitted: wants.map(|gate| gate.admitted.get()).iter().sum(),
+            refused: wants.map(|gate| gate.refused.get()).iter().sum(),
+        };
         self.share.lock().unwrap_or_else(PoisonError::into_inner).enter(now, counts)
     }
 }

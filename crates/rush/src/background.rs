@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use crate::{
     dice::Dice,
-    engine::World,
+    engine::{Line, World},
     http::{Call, Lost},
     spawn,
     tally::Step,
@@ -91,7 +91,7 @@ async fn ask_on(world: &Arc<World>, tasks: &Tasks, (step, rate): (Step, f64), ca
         };
         let world = world.clone();
         spawn(tasks, "other", async move {
-            match world.ask(&world.gateway, &call, false).await {
+            match world.ask(&world.gateway, &call, Line::Coming).await {
                 Ok(answer) if answer.status == 200 => {
                     world.tally.took(step, world.now().saturating_sub(intended));
                 }

@@ -105,9 +105,9 @@ async fn set(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(Arc<World>, Sellers), Failure> {
     let tasks = Tasks::new();
-    let gateway = Arc::new(Http::new(address, tasks.clone()).await?);
+    let gateway = Arc::new(Http::new(address).await?);
     let directions = stage::directions(&gateway).await?;
-    let provider = Arc::new(Http::new(&directions.provider, tasks.clone()).await?);
+    let provider = Arc::new(Http::new(&directions.provider).await?);
     let sale = stage::sale(&gateway, scenario).await?;
     say(&format!("{} places on sale; {} accounts sign up", scenario.places, scenario.accounts));
     let accounts = stage::accounts(&gateway, &sale.operator, scenario.accounts, |done| {
@@ -130,7 +130,7 @@ async fn set(
         news: news::NewsDesk::default(),
         journal: Journal::create(journal)?,
         tasks,
-        slots: [(); 2].map(|()| Semaphore::new(scenario.in_flight as usize)),
+        slots: [(); 3].map(|()| Semaphore::new(scenario.in_flight as usize)),
         all_sold: AtomicBool::new(false),
         began: OnceLock::new(),
         scenario: scenario.clone(),

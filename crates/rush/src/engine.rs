@@ -3,6 +3,7 @@
 
 mod queue;
 mod sale;
+mod till;
 
 use std::{
     sync::{Arc, OnceLock, atomic::AtomicBool},
@@ -14,7 +15,7 @@ use http::HeaderValue;
 use platform::Tasks;
 use serde::Deserialize;
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{Semaphore, SemaphorePermit, oneshot},
     time::{Instant, sleep_until},
 };
 
@@ -47,13 +48,24 @@ pub(crate) struct World {
     pub(crate) news: NewsDesk,
     pub(crate) journal: Journal,
     pub(crate) tasks: Tasks,
-    /// For requests of those who come, and of those who are past that: who pays must not wait
-    /// behind all who arrive.
-    pub(crate) slots: [Semaphore; 2],
+    /// The room of each [`Line`].
+    pub(crate) slots: [Semaphore; 3],
     /// Whether everything is sold for good: nobody waits for anything any more.
     pub(crate) all_sold: AtomicBool,
     /// When the doors opened.
     pub(crate) began: OnceLock<Instant>,
+}
+
+/// Where requests wait until there is room for them: nobody who is further waits behind all those
+/// who are not.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Line {
+    /// To join and to look.
+    Coming,
+    /// To ask for places.
+    Asking,
+    /// For all that follows.
+    Begun,
 }
 
 /// A buyer and what it has in hand.
@@ -70,8 +82,10 @@ pub(crate) struct Life<'a> {
     place: Option<u64>,
     /// Whether giving it up was asked for, and not answered.
     leaves: bool,
-    /// Whether it is past joining and looking.
-    begun: bool,
+    /// In which its requests wait.
+    line: Line,
+    /// For its next request.
+    room: Option<SemaphorePermit<'a>>,
     admission: Option<String>,
     turn: Option<oneshot::Receiver<News>>,
     wish: Option<sale::Asked>,
@@ -112,22 +126,24 @@ impl World {
     }
 
     /// Asks once there is room for one more request; waiting for room is part of the latency.
-    pub(crate) async fn ask(
-        &self,
-        server: &Http,
-        call: &Call,
-        begun: bool,
-    ) -> Result<Answer, Lost> {
-        let [coming, inside] = &self.slots;
-        let slots = if begun { inside } else { coming };
-        let _slot = match slots.try_acquire() {
-            Ok(slot) => slot,
-            Err(_) => {
-                self.tally.count(|counts| counts.late += 1);
-                slots.acquire().await.map_err(|error| Lost(error.to_string()))?
-            }
-        };
+    pub(crate) async fn ask(&self, server: &Http, call: &Call, line: Line) -> Result<Answer, Lost> {
+        let _room = self.room(line).await?;
         server.ask(call).await
+    }
+
+    /// Room for one more request.
+    async fn room(&self, line: Line) -> Result<SemaphorePermit<'_>, Lost> {
+        let [coming, asking, begun] = &self.slots;
+        let slots = match line {
+            Line::Coming => coming,
+            Line::Asking => asking,
+            Line::Begun => begun,
+        };
+        if let Ok(room) = slots.try_acquire() {
+            return Ok(room);
+        }
+        self.tally.count(|counts| counts.late += 1);
+        slots.acquire().await.map_err(|error| Lost(error.to_string()))
     }
 }
 
@@ -153,7 +169,7 @@ pub(crate) async fn live(
                 Heard::TimeUp
             }
             act => {
-                let heard = life.act(act).await.unwrap_or_else(|error| {
+                let heard = life.begin(act).await.unwrap_or_else(|error| {
                     world.tally.lost(name(act), &error.0);
                     Heard::Lost
                 });
@@ -197,7 +213,8 @@ impl<'a> Life<'a> {
             since: arrives,
             place: None,
             leaves: false,
-            begun: false,
+            line: Line::Coming,
+            room: None,
             admission: None,
             turn: None,
             wish: None,
@@ -206,8 +223,23 @@ impl<'a> Life<'a> {
         }
     }
 
+    /// Does something once there is room for its first request: hundreds of thousands may wait for
+    /// that, and what is done takes kilobytes.
+    async fn begin(&mut self, act: Act) -> Result<Heard, Lost> {
+        self.line = match act {
+            Act::Join | Act::Look => Line::Coming,
+            Act::Book(_) => Line::Asking,
+            _ => Line::Begun,
+        };
+        if matches!(act, Act::Join | Act::Look | Act::Book(_)) {
+            self.room = Some(self.world.room(self.line).await?);
+        }
+        let heard = Box::pin(self.act(act)).await;
+        self.room = None;
+        heard
+    }
+
     async fn act(&mut self, act: Act) -> Result<Heard, Lost> {
-        self.begun = !matches!(act, Act::Join | Act::Look);
         match act {
             Act::Join => self.join().await,
             Act::AwaitTurn { until, stays } => self.await_turn(until, stays).await,
@@ -221,9 +253,13 @@ impl<'a> Life<'a> {
     }
 
     /// Asks the gateway in the account's name.
-    async fn ask(&self, call: Call) -> Result<Answer, Lost> {
+    async fn ask(&mut self, call: Call) -> Result<Answer, Lost> {
         let call = call.by(&self.world.bearer(self.account));
-        self.world.ask(&self.world.gateway, &call, self.begun).await
+        let _room = match self.room.take() {
+            Some(room) => room,
+            None => self.world.room(self.line).await?,
+        };
+        self.world.gateway.ask(&call).await
     }
 
     fn took(&self, step: Step) {
@@ -247,7 +283,7 @@ impl<'a> Life<'a> {
             (429 | 503, _) => {
                 self.took(Step::PutOff);
                 self.world.tally.second(self.world.now(), |second| second.put_off += 1);
-                Heard::PutOff { after: answer.retry_after().unwrap_or(PUT_OFF) }
+                Heard::PutOff { after: answer.retry_after.unwrap_or(PUT_OFF) }
             }
             (500.., _) => Heard::Lost,
             _ => Heard::Refused,

@@ -1,5 +1,8 @@
-//! HTTP/1.1 for many requests from one process: connections are kept and shared, nothing is
-//! followed, nothing is unpacked.
+//! HTTP/1.1 for many requests from one process, on the processors that the platform needs: a
+//! request is bytes before it is made, connections are kept and shared, whoever asks reads the
+//! answer, and nothing is followed or unpacked.
+
+mod connection;
 
 use std::{
     net::SocketAddr,
@@ -11,32 +14,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use platform::Tasks;
+use http::{HeaderName, HeaderValue, Method, Uri, header};
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::spawn;
+use self::connection::Connection;
 
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long one waits for an answer before it counts as lost.
 const ANSWER_TIME: Duration = Duration::from_secs(20);
-const MAX_BODY_BYTES: usize = 16 * 1_024 * 1_024;
 const MAX_IDLE: usize = 4_096;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-type Connection = SendRequest<Full<Bytes>>;
-
 /// One server.
 pub struct Http {
     address: SocketAddr,
-    host: HeaderValue,
+    host: String,
     idle: Mutex<Vec<Connection>>,
-    tasks: Tasks,
     opened: AtomicU64,
 }
 
@@ -44,8 +39,9 @@ pub struct Http {
 #[derive(Debug, Clone)]
 pub struct Call {
     method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    path: String,
+    /// Lines of the head, each with its end.
+    headers: Vec<u8>,
     body: Bytes,
 }
 
@@ -54,8 +50,8 @@ pub struct Call {
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The head.
-    pub headers: HeaderMap,
+    /// After how long to come again, if it says so.
+    pub(crate) retry_after: Option<Duration>,
     /// The whole body.
     pub body: Bytes,
 }
@@ -74,7 +70,7 @@ impl Http {
     ///
     /// # Errors
     /// If it is no such address, or names nobody.
-    pub async fn new(base: &str, tasks: Tasks) -> Result<Self, Lost> {
+    pub async fn new(base: &str) -> Result<Self, Lost> {
         let wrong = |detail: &str| Lost(format!("{base:?} {detail}"));
         let uri: Uri = base.parse().map_err(|_| wrong("is no address"))?;
         if uri.scheme_str() != Some("http") {
@@ -85,9 +81,8 @@ impl Http {
         let mut found =
             tokio::net::lookup_host(name).await.map_err(|error| wrong(&error.to_string()))?;
         let address = found.next().ok_or_else(|| wrong("is the address of nobody"))?;
-        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| wrong("is no host"))?;
-        let (idle, opened) = (Mutex::default(), AtomicU64::new(0));
-        Ok(Self { address, host, idle, tasks, opened })
+        let host = authority.to_string();
+        Ok(Self { address, host, idle: Mutex::default(), opened: AtomicU64::new(0) })
     }
 
     /// How many connections were opened so far.
@@ -104,43 +99,21 @@ impl Http {
     }
 
     async fn exchange(&self, call: &Call) -> Result<Answer, Lost> {
-        let mut request = self.request(call);
-        let (mut connection, response) = loop {
-            let (mut connection, kept) = match self.take() {
-                Some(connection) => (connection, true),
-                None => (self.open().await?, false),
-            };
-            match connection.try_send_request(request).await {
-                Ok(response) => break (connection, response),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) if kept => request = unsent,
-                    _ => return Err(lost("sending")(&error.into_error())),
-                },
-            }
+        let mut connection = match self.take() {
+            Some(connection) => connection,
+            None => self.open().await?,
         };
-        let (parts, body) = response.into_parts();
-        let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
-        let body = body.map_err(|error| lost("reading")(&error))?.to_bytes();
-        // It is ready for the next request once the body is read, or will never be.
-        if connection.ready().await.is_ok() {
+        let (answer, keeps) = connection.ask(call, &self.host).await?;
+        if keeps {
             self.give_back(connection);
         }
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
-    }
-
-    fn request(&self, call: &Call) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(call.body.clone()));
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = call.uri.clone();
-        *request.headers_mut() = call.headers.clone();
-        request.headers_mut().insert(header::HOST, self.host.clone());
-        request
+        Ok(answer)
     }
 
     fn take(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(connection) = idle.pop() {
-            if connection.is_ready() {
+            if connection.is_open() {
                 return Some(connection);
             }
         }
@@ -159,21 +132,17 @@ impl Http {
         let connected = connecting.map_err(|_| Lost("connecting: took too long".into()))?;
         let stream = connected.map_err(|error| lost("connecting")(&error))?;
         stream.set_nodelay(true).map_err(|error| lost("connecting")(&error))?;
-        let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = shaken.map_err(|error| lost("connecting")(&error))?;
         self.opened.fetch_add(1, Relaxed);
-        spawn(&self.tasks, "connection", async move {
-            // Whoever asked over it was told how it ended.
-            let _ended = connection.await;
-        });
-        Ok(sender)
+        Ok(Connection::new(stream))
     }
 }
 
 impl Call {
     fn new(method: Method, path: &str, body: Bytes) -> Result<Self, Lost> {
-        let uri = path.parse().map_err(|error| lost(path)(&error))?;
-        Ok(Self { method, uri, headers: HeaderMap::new(), body })
+        if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(Lost(format!("{path:?} is no path")));
+        }
+        Ok(Self { method, path: path.to_owned(), headers: Vec::new(), body })
     }
 
     /// `GET path`.
@@ -197,7 +166,15 @@ impl Call {
     /// # Errors
     /// If the path is none.
     pub fn post(path: &str, json: impl Into<Bytes>) -> Result<Self, Lost> {
-        Ok(Self::new(Method::POST, path, json.into())?.with(header::CONTENT_TYPE, JSON))
+        Ok(Self::new(Method::POST, path, json.into())?.with(&header::CONTENT_TYPE, &JSON))
+    }
+
+    /// `PUT path` with JSON.
+    ///
+    /// # Errors
+    /// If the path is none.
+    pub fn put(path: &str, json: impl Into<Bytes>) -> Result<Self, Lost> {
+        Ok(Self::new(Method::PUT, path, json.into())?.with(&header::CONTENT_TYPE, &JSON))
     }
 
     /// `PATCH path` with JSON.
@@ -205,7 +182,7 @@ impl Call {
     /// # Errors
     /// If the path is none.
     pub fn patch(path: &str, json: impl Into<Bytes>) -> Result<Self, Lost> {
-        Ok(Self::new(Method::PATCH, path, json.into())?.with(header::CONTENT_TYPE, JSON))
+        Ok(Self::new(Method::PATCH, path, json.into())?.with(&header::CONTENT_TYPE, &JSON))
     }
 
     /// `POST path` with a form.
@@ -218,20 +195,22 @@ impl Call {
             .map(|(key, value)| format!("{key}={}", escaped(value)))
             .collect::<Vec<_>>()
             .join("&");
-        Ok(Self::new(Method::POST, path, body.into())?.with(header::CONTENT_TYPE, FORM))
+        Ok(Self::new(Method::POST, path, body.into())?.with(&header::CONTENT_TYPE, &FORM))
     }
 
     /// The same with a header.
     #[must_use]
-    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.insert(name, value);
+    pub fn with(mut self, name: &HeaderName, value: &HeaderValue) -> Self {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            self.headers.extend_from_slice(part);
+        }
         self
     }
 
     /// The same by somebody who is signed in: `bearer` is the header's whole value.
     #[must_use]
     pub fn by(self, bearer: &HeaderValue) -> Self {
-        self.with(header::AUTHORIZATION, bearer.clone())
+        self.with(&header::AUTHORIZATION, bearer)
     }
 
     /// The same under an idempotency key.
@@ -240,21 +219,25 @@ impl Call {
     /// If it can't be one.
     pub fn once(self, key: &str) -> Result<Self, Lost> {
         let key = HeaderValue::from_str(key).map_err(|error| lost("key")(&error))?;
-        Ok(self.with(IDEMPOTENCY_KEY, key))
+        Ok(self.with(&IDEMPOTENCY_KEY, &key))
+    }
+
+    /// The bytes of the request to a server of this name.
+    fn write(&self, host: &str, to: &mut Vec<u8>) {
+        let Self { method, path, headers, body } = self;
+        let line = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        for part in [line.as_bytes(), headers, b"\r\n", body] {
+            to.extend_from_slice(part);
+        }
     }
 }
 
 impl std::fmt::Display for Call {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.method, self.uri)
-    }
-}
-
-impl Answer {
-    /// After how long to come again, if it says so.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-        Some(Duration::from_secs(seconds.parse().ok()?))
+        write!(f, "{} {}", self.method, self.path)
     }
 }
 
@@ -286,9 +269,9 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_address_is_refused() {
         for wrong in ["127.0.0.1:3000", "https://127.0.0.1", "http://", "ftp://x", "x y"] {
-            assert!(Http::new(wrong, Tasks::new()).await.is_err(), "{wrong}");
+            assert!(Http::new(wrong).await.is_err(), "{wrong}");
         }
-        assert!(Http::new("http://127.0.0.1:3000", Tasks::new()).await.is_ok());
+        assert!(Http::new("http://127.0.0.1:3000").await.is_ok());
         assert_eq!(escaped("a+b@c.d é"), "a%2Bb%40c.d%20%C3%A9");
     }
 }

@@ -17,6 +17,8 @@ use crate::dice::Dice;
 pub struct Behaviour {
     /// Whether there is a queue before the event.
     pub queue: bool,
+    /// Whether one holds places first, and books them when one pays; else one books at once.
+    pub holds_first: bool,
     /// How many of ten choose seats on the map, take the best available, take admissions.
     pub ways: [u32; 3],
     /// A booking is for one to so many places.

@@ -218,7 +218,11 @@ impl Sale<'_> {
                     Act::Book(wish) if !self.house.has(wish) => Step::Refusal,
                     act => step_of(act),
                 };
-                let done = self.station.serves(now, step, &mut self.dice, self.costs);
+                let mut done = self.station.serves(now, step, &mut self.dice, self.costs);
+                if step == Step::Pay && self.scenario.behaviour.holds_first {
+                    let booked = self.station.serves(now, Step::Book, &mut self.dice, self.costs);
+                    done = done.max(booked);
+                }
                 let since = now;
                 self.after(done.saturating_sub(now), Due::Answered { buyer: number, act, since });
             }

@@ -67,7 +67,7 @@ pub enum Preset {
     OnSale,
     /// No queue; up to what the machine can do, five times as many, half as many.
     Overload,
-    /// 50,000 places, a million buyers within a minute, no queue.
+    /// 50,000 places, a million buyers within a minute, no queue; places are held first.
     Million,
     /// Ten minutes of a steady sale.
     Soak,
@@ -151,9 +151,16 @@ impl Preset {
                 places: 50_000,
                 curve: Curve::OnSale,
                 window: seconds(60),
-                hold_ttl: seconds(30),
-                in_flight: 1_024,
-                behaviour: Behaviour { ways: [2, 8, 0], tries: 3, put_offs: 2, ..straight },
+                hold_ttl: seconds(90),
+                in_flight: 256,
+                behaviour: Behaviour {
+                    holds_first: true,
+                    pay_median: seconds(20),
+                    ways: [2, 8, 0],
+                    tries: 3,
+                    put_offs: 2,
+                    ..straight
+                },
                 ..sale
             },
             Self::Soak => Scenario {
@@ -180,6 +187,7 @@ fn small_sale() -> Scenario {
         window: seconds(8),
         behaviour: Behaviour {
             queue: true,
+            holds_first: false,
             ways: [4, 4, 2],
             most_places: 3,
             tries: 4,

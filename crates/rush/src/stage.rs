@@ -279,7 +279,7 @@ async fn await_doors(gateway: &Http, event_id: &str, scenario: &Scenario) -> Res
 pub(crate) async fn expect(gateway: &Http, call: &Call, status: u16) -> Result<Value, Lost> {
     for _ in 0..PUT_OFFS {
         let answer = gateway.ask(call).await?;
-        let pause = answer.retry_after().filter(|pause| *pause <= LONGEST_PAUSE);
+        let pause = answer.retry_after.filter(|pause| *pause <= LONGEST_PAUSE);
         if let (429 | 503, Some(pause)) = (answer.status, pause) {
             sleep(pause).await;
             continue;

@@ -30,6 +30,8 @@ pub enum Step {
     Refusal,
     /// Being told to come again later.
     PutOff,
+    /// Booking what is held.
+    Book,
     /// Paying at the provider.
     Pay,
     /// From the intended payment to the news that the booking is confirmed.
@@ -44,7 +46,7 @@ pub enum Step {
 
 impl Step {
     /// All of them, in the order of a journey.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Join,
         Self::Turn,
         Self::Place,
@@ -52,6 +54,7 @@ impl Step {
         Self::Hold,
         Self::Refusal,
         Self::PutOff,
+        Self::Book,
         Self::Pay,
         Self::Confirmation,
         Self::Browse,
@@ -70,6 +73,7 @@ impl Step {
             Self::Hold => "hold",
             Self::Refusal => "refusal",
             Self::PutOff => "put off",
+            Self::Book => "book",
             Self::Pay => "pay",
             Self::Confirmation => "confirmation",
             Self::Browse => "browse",

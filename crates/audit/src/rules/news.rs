@@ -67,7 +67,9 @@ pub(super) const RULES: &[Rule] = &[
              exists (select 1 from live t where t.booking = h.id) as lives,
              coalesce((select group_concat(n.kind, ' ' order by n.part, n.pos) from news n
                where n.hold = h.id), '') as told
-           from hold h join resting b on b.id = h.id)
+           from hold h, bound left join booking b on b.id = h.id
+           where b.id in (select id from resting)
+             or (b.id is null and coalesce(h.due, h.taken) < bound.judged))
          select k.id, 'events of hold are ' || told
          from known k where k.taken > coalesce((select h.at from horizon h
              where h.topic = 'ticket-events'), -1) and (

@@ -1,20 +1,22 @@
-//! The sale: looking, asking for places, paying, waiting for tickets.
+//! The sale: looking, asking for places.
 
 use std::time::Duration;
 
 use bytes::Bytes;
+use kernel::{Clock, HoldId, SystemClock};
+use platform::SystemIds;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Life, World, queue::news};
+use super::{Life, World};
 use crate::{
     facts::Kind,
     http::{Call, Lost},
     journal::{Told, body_hash},
     model::{Heard, Way, Wish},
-    news::{News, Topic},
-    overload::{LATE_CONFIRMATION, LATE_HOLD},
+    news::Topic,
+    overload::LATE_HOLD,
     stage::FLOOR,
     tally::Step,
 };
@@ -25,13 +27,13 @@ pub(super) struct Booking {
     #[serde(rename = "booking_id")]
     pub(super) id: String,
     reference: String,
-    status: String,
+    pub(super) status: String,
     #[serde(default)]
     total: Option<Money>,
     #[serde(default)]
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     #[serde(default)]
-    client_secret: Option<String>,
+    pub(super) client_secret: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,17 +43,28 @@ struct Money {
 }
 
 #[derive(Debug, Deserialize)]
-struct Place {
+pub(super) struct Place {
     #[serde(default)]
-    seat: Option<String>,
+    pub(super) seat: Option<String>,
+}
+
+/// Places that are held, as it was answered.
+#[derive(Debug, Deserialize)]
+struct Hold {
+    #[serde(default)]
+    total: Option<Money>,
+    places: Vec<Place>,
 }
 
 /// A wish as it was sent; the same again is the same request.
 #[derive(Debug)]
 pub(super) struct Asked {
     wish: Wish,
-    key: String,
-    body: Bytes,
+    pub(super) key: String,
+    /// What asks for the booking.
+    pub(super) body: Bytes,
+    /// What asks for the hold, where there is one first: the path and the body.
+    hold: Option<(String, Bytes)>,
 }
 
 #[derive(Deserialize)]
@@ -65,15 +78,9 @@ struct Section {
     available: u32,
 }
 
-/// How long after the payment those first ask who are not told.
-const FIRST_LOOK: Duration = Duration::from_millis(250);
 /// How often a booking is asked for that is still being opened.
 const OPENING_POLL: Duration = Duration::from_millis(200);
 const OPENING_PATIENCE: Duration = Duration::from_secs(30);
-/// How much more seldom those ask who are told over a socket.
-const TOLD: u32 = 5;
-const GOOD_CARD: &str = "pm_card_visa";
-const BAD_CARD: &str = "pm_card_chargeDeclined";
 
 impl Wish {
     fn kind(&self) -> Kind {
@@ -112,13 +119,16 @@ impl Life<'_> {
                 self.asked(wish)
             }
         };
-        let call = Call::post("/api/v1/bookings", asked.body.clone())?.once(&asked.key)?;
+        let call = match &asked.hold {
+            Some((path, body)) => Call::put(path, body.clone())?,
+            None => Call::post("/api/v1/bookings", asked.body.clone())?.once(&asked.key)?,
+        };
         self.wish = Some(asked);
         let answer = self.ask(call).await?;
-        if answer.status == 201 {
-            let booking = serde_json::from_slice(&answer.body)
-                .map_err(|error| Lost(format!("no booking: {error}")))?;
-            return self.held(booking).await;
+        match answer.status {
+            200 => return self.held(read(&answer.body)?).await,
+            201 => return self.booked(read(&answer.body)?).await,
+            _ => {}
         }
         let heard = self.refusal("hold", &answer).await?;
         match heard {
@@ -130,73 +140,6 @@ impl Life<'_> {
         world.tally.second(world.now(), |second| second.refused += 1);
         self.wish = None;
         Ok(heard)
-    }
-
-    pub(super) async fn pay(&mut self, good: bool) -> Result<Heard, Lost> {
-        let world = self.world;
-        let booking = self.booking.as_ref().ok_or_else(|| Lost("nothing to pay".into()))?;
-        let secret = booking.client_secret.as_deref().unwrap_or_default();
-        let intent = secret.split("_secret_").next().unwrap_or_default();
-        let form = [
-            ("key", world.publishable_key.as_str()),
-            ("client_secret", secret),
-            ("payment_method", if good { GOOD_CARD } else { BAD_CARD }),
-        ];
-        let call = Call::form(&format!("/v1/payment_intents/{intent}/confirm"), &form)?;
-        if self.tickets.is_none() {
-            self.tickets = Some(world.news.subscribe(Topic::Booking(booking.id.clone())));
-        }
-        self.since = self.intended;
-        let answer = world.ask(&world.provider, &call, true).await?;
-        Ok(match answer.status {
-            200 => {
-                self.took(Step::Pay);
-                world.tally.second(world.now(), |second| second.paid += 1);
-                Heard::Paid
-            }
-            402 => {
-                self.took(Step::Pay);
-                world.tally.count(|counts| counts.declined += 1);
-                Heard::Declined
-            }
-            429 | 500.. => Heard::Lost,
-            status => {
-                world.tally.refused("pay", &format!("provider {status}"));
-                world.tally.count(|counts| counts.lapsed += 1);
-                Heard::Lapsed
-            }
-        })
-    }
-
-    pub(super) async fn await_tickets(&mut self, until: Duration) -> Result<Heard, Lost> {
-        let world = self.world;
-        let told = world.has_socket(self.account) && self.tickets.is_some();
-        let period = world.scenario.poll_period;
-        let first = if told { period * TOLD } else { FIRST_LOOK };
-        let mut next = Instant::now() + first;
-        loop {
-            let heard = match news(&mut self.tickets, next.min(world.at(until))).await {
-                Some(News::Confirmed) => Some(Heard::Ticketed),
-                Some(News::Over) => Some(Heard::Lapsed),
-                Some(News::Admitted { .. }) => None,
-                None if world.now() >= until => return Ok(Heard::TimeUp),
-                None => {
-                    next += if told { period * TOLD } else { period };
-                    self.my_booking().await?
-                }
-            };
-            match heard {
-                Some(Heard::Ticketed) => {
-                    self.ticketed();
-                    return Ok(Heard::Ticketed);
-                }
-                Some(heard) => {
-                    world.tally.count(|counts| counts.lapsed += 1);
-                    return Ok(heard);
-                }
-                None => {}
-            }
-        }
     }
 
     fn asked(&self, wish: Wish) -> Asked {
@@ -212,12 +155,42 @@ impl Life<'_> {
         if let (Some(body), Some(token)) = (body.as_object_mut(), &self.admission) {
             body.insert("admission_token".to_owned(), token.as_str().into());
         }
+        let hold = world.scenario.behaviour.holds_first.then(|| {
+            let id = HoldId::new(&SystemIds, SystemClock.now()).to_string();
+            let asked = (format!("/api/v1/holds/{id}"), body.to_string().into());
+            if let Some(body) = body.as_object_mut() {
+                body.insert("hold_id".to_owned(), id.into());
+            }
+            asked
+        });
         let key = format!("rush-{}-{}-{}", world.run, self.number, wish.number);
-        Asked { wish, key, body: body.to_string().into() }
+        Asked { wish, key, body: body.to_string().into(), hold }
     }
 
-    /// The places are held, or will be in a moment.
-    async fn held(&mut self, booking: Booking) -> Result<Heard, Lost> {
+    /// The places are held, and there is no booking yet.
+    async fn held(&mut self, hold: Hold) -> Result<Heard, Lost> {
+        self.has(&hold.places);
+        if hold.total.is_some_and(|total| total.minor == 0) {
+            return self.book_held().await;
+        }
+        Ok(Heard::Held { free: false })
+    }
+
+    /// The places are held and booked, or will be in a moment.
+    async fn booked(&mut self, booking: Booking) -> Result<Heard, Lost> {
+        let Some(booking) = self.opened(booking).await? else {
+            self.wish = None;
+            return Ok(Heard::SeatTaken);
+        };
+        self.has(&booking.places);
+        let free = booking.client_secret.is_none();
+        self.since = self.intended;
+        self.booking = Some(booking);
+        Ok(Heard::Held { free })
+    }
+
+    /// A booking once it is open; none if it has come to an end instead.
+    pub(super) async fn opened(&mut self, booking: Booking) -> Result<Option<Booking>, Lost> {
         let world = self.world;
         self.told(&booking, 201);
         self.tickets = Some(world.news.subscribe(Topic::Booking(booking.id.clone())));
@@ -234,38 +207,26 @@ impl Life<'_> {
             .contains(&booking.status.as_str())
         {
             world.tally.refused("hold", &booking.status);
-            self.wish = None;
-            return Ok(Heard::SeatTaken);
+            return Ok(None);
         }
+        Ok(Some(booking))
+    }
+
+    /// Counts places that are held now.
+    fn has(&self, places: &[Place]) {
+        let world = self.world;
         self.took(Step::Hold);
         let late = u64::from(world.now().saturating_sub(self.intended) > LATE_HOLD);
-        world.board.take(booking.places.iter().filter_map(|place| place.seat.as_deref()));
+        world.board.take(places.iter().filter_map(|place| place.seat.as_deref()));
         world.tally.second(world.now(), |second| {
             second.held += 1;
             second.late += late;
         });
-        let places = booking.places.len() as u64;
+        let places = places.len() as u64;
         world.tally.count(|counts| counts.held_places += places);
-        let free = booking.client_secret.is_none();
-        self.since = self.intended;
-        self.booking = Some(booking);
-        Ok(Heard::Held { free })
     }
 
-    /// What has become of the own booking, if it has come to an end.
-    async fn my_booking(&mut self) -> Result<Option<Heard>, Lost> {
-        let Some(id) = self.booking.as_ref().map(|booking| booking.id.clone()) else {
-            return Ok(Some(Heard::Refused));
-        };
-        let booking = self.booking(&id).await?;
-        Ok(match booking.status.as_str() {
-            "confirmed" => Some(Heard::Ticketed),
-            "expired" | "failed" | "cancelled" => Some(Heard::Lapsed),
-            _ => None,
-        })
-    }
-
-    async fn booking(&self, id: &str) -> Result<Booking, Lost> {
+    pub(super) async fn booking(&mut self, id: &str) -> Result<Booking, Lost> {
         let answer = self.ask(Call::get(&format!("/api/v1/bookings/{id}"))?).await?;
         if answer.status != 200 {
             let heard = self.refusal("booking", &answer).await?;
@@ -274,29 +235,8 @@ impl Life<'_> {
         serde_json::from_slice(&answer.body).map_err(|error| Lost(format!("no booking: {error}")))
     }
 
-    fn ticketed(&mut self) {
-        let world = self.world;
-        let Some(mut booking) = self.booking.take() else { return };
-        let took = world.now().saturating_sub(self.since);
-        world.tally.took(Step::Confirmation, took);
-        world.tally.second(world.now(), |second| {
-            second.ticketed += 1;
-            second.late += u64::from(took > LATE_CONFIRMATION);
-        });
-        let places = booking.places.len() as u64;
-        world.tally.count(|counts| counts.ticketed_places += places);
-        for place in &booking.places {
-            match &place.seat {
-                Some(seat) => world.facts.sold_seat(seat, &booking.id),
-                None => world.facts.sold_admission(),
-            }
-        }
-        "confirmed".clone_into(&mut booking.status);
-        self.told(&booking, 200);
-    }
-
     /// Writes down what was answered.
-    fn told(&self, booking: &Booking, http: u16) {
+    pub(super) fn told(&self, booking: &Booking, http: u16) {
         let (Some(asked), Some(account)) =
             (&self.wish, self.world.accounts.get(self.account as usize))
         else {
@@ -314,6 +254,10 @@ impl Life<'_> {
             currency: booking.total.as_ref().map(|total| total.currency.as_str()),
         });
     }
+}
+
+pub(super) fn read<T: for<'t> Deserialize<'t>>(body: &Bytes) -> Result<T, Lost> {
+    serde_json::from_slice(body).map_err(|error| Lost(format!("no booking and no hold: {error}")))
 }
 
 impl World {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::{Background, Report, dice::Dice, tally::Step};
+use crate::{Background, Report, dice::Dice, model::Behaviour, tally::Step};
 
 /// The costs of a platform.
 #[derive(Debug, Clone, Serialize)]
@@ -30,19 +30,22 @@ pub struct Cost {
 
 /// The steps, with their share in the work where nothing was measured: processor
 /// time in microseconds, one process, and least and median latency in milliseconds.
-const WITHOUT_A_REPORT: [(Step, f64, f64, f64); 11] = [
+const WITHOUT_A_REPORT: [(Step, f64, f64, f64); 12] = [
     (Step::Join, 60.0, 0.3, 1.0),
     (Step::Turn, 40.0, 0.0, 0.0),
     (Step::Place, 40.0, 0.2, 0.6),
     (Step::Look, 40.0, 0.2, 0.6),
     (Step::Hold, 600.0, 1.5, 5.0),
     (Step::Refusal, 100.0, 0.5, 2.0),
+    (Step::Book, 500.0, 1.5, 5.0),
     (Step::Pay, 400.0, 1.0, 4.0),
     (Step::Confirmation, 600.0, 5.0, 40.0),
     (Step::Browse, 80.0, 0.2, 0.6),
     (Step::Poll, 40.0, 0.2, 0.6),
     (Step::Edit, 300.0, 1.0, 3.0),
 ];
+/// What holding places costs where they are booked later.
+const HOLD_FIRST_US: f64 = 150.0;
 /// However much others take, a little is left, in cores.
 const SLOWEST: f64 = 0.05;
 /// As the project measures.
@@ -56,6 +59,18 @@ impl Default for Costs {
 }
 
 impl Costs {
+    /// Costs where nothing was measured.
+    #[must_use]
+    pub fn unmeasured(how: &Behaviour) -> Self {
+        let mut costs = Self::default();
+        if how.holds_first {
+            // The rest of what asking for places costs is spent when they are booked.
+            let holds = costs.steps.iter_mut().filter(|its| its.step == Step::Hold);
+            holds.for_each(|its| its.cpu_us = HOLD_FIRST_US);
+        }
+        costs
+    }
+
     /// Costs as a run has found them: the processor time of the platform, divided among its steps
     /// by their usual shares, and the faster half of each step's latencies.
     #[must_use]

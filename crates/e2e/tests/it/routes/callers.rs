@@ -84,6 +84,9 @@ pub(super) async fn wrong_ids(stage: &Stage) {
             let answer = stage.send(route.by, route.ask(&at(id), &route.body)).await;
             assert!(matches!(answer.status, 400 | 404 | 422), "{answer:?}");
         }
+        if name == "hold" {
+            continue; // It is the caller who makes its id.
+        }
         let unknown = at("0190a0a0-0000-7000-8000-00000000dead");
         let answer = stage.send(route.by, route.ask(&unknown, &route.body)).await;
         if route.path.contains('?') {

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use kernel::{Clock, HoldId, SystemClock};
+use platform::SystemIds;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -120,6 +122,8 @@ impl Stage {
                 self.note("venue", &found["venue_id"]);
             }
         }
+        let hold = HoldId::new(&SystemIds, SystemClock.now());
+        self.note("hold", &json!(hold.to_string()));
         let event = self.filled("{event}");
         let draft = self.post(Theatre, "/api/v1/events", &self.new_event()).await.expect(201);
         self.note("draft", &draft["event_id"]);

@@ -136,6 +136,8 @@ fn buyers(stage: &Stage) -> Vec<Route> {
         post("/api/v1/events/{arena}/queue", Buyer, &[], json!({"wish": seats_of_the_arena()})),
         get(queue_place(), Buyer, &[(Other, 404)]),
         Route { method: Method::DELETE, ..get(queue_place(), Buyer, &[(Other, 404)]) },
+        Route { method: Method::PUT, ..post("/api/v1/holds/{hold}", Buyer, &[], best.clone()) },
+        Route { method: Method::DELETE, ..get("/api/v1/holds/{hold}", Buyer, &[]) },
         post("/api/v1/bookings", Buyer, &[], booking),
         post("/api/v1/bookings", Buyer, &[], best),
         post("/api/v1/bookings", Buyer, &[], entry),

@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use kernel::{Clock, HoldId, SystemClock};
 use serde_json::{Value, json};
 use testkit::SeededIds;
 use tokio::{
@@ -226,10 +227,38 @@ impl World {
     /// One journey from a wish to wherever it leads.
     async fn journey(&self) {
         let buyer = self.buyer().clone();
-        let body = json!({"event_id": self.hall(), "choice": self.choice()});
+        let mut body = json!({"event_id": self.hall(), "choice": self.choice()});
+        if self.chance(40) && !self.hold(&buyer, &mut body).await {
+            return;
+        }
         let (wish, call) = self.new_wish(&buyer, body);
         let Some(booking) = self.open(wish, &call).await else { return };
         self.go_on(wish, &buyer, &booking).await;
+    }
+
+    /// Holds the places first; whether the buyer goes on to book them. Some walk away, some give
+    /// them back, and some book though nobody knows whether they are held.
+    async fn hold(&self, buyer: &Buyer, body: &mut Value) -> bool {
+        let id = HoldId::new(&self.dice, SystemClock.now()).to_string();
+        let path = format!("/api/v1/holds/{id}");
+        let hold = Call::put(&path, body).by(&buyer.token);
+        let heard = if self.chance(70) { self.web.insist(&hold).await } else { None };
+        body["hold_id"] = json!(id);
+        match heard {
+            Some((200, _)) if self.chance(10) => false,
+            Some((200, _)) if self.chance(10) => {
+                let released = self.web.insist(&Call::delete(&path).by(&buyer.token)).await;
+                released.is_some() && self.chance(50)
+            }
+            Some((200, _)) | None => true,
+            Some((status, answer)) => {
+                if !(400..=503).contains(&status) || status == 500 {
+                    let words = format!("holding places was answered {status} {answer}");
+                    self.journal.entries().surprises.push(words);
+                }
+                self.chance(30)
+            }
+        }
     }
 
     /// What a buyer may do with a booking.

@@ -83,6 +83,14 @@ impl Call {
         Self { method, body: Some(body.clone()), ..Self::get(path) }
     }
 
+    pub(crate) fn put(path: impl Into<String>, body: &Value) -> Self {
+        Self { method: reqwest::Method::PUT, ..Self::post(path, body) }
+    }
+
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self { method: reqwest::Method::DELETE, ..Self::get(path) }
+    }
+
     pub(crate) fn by(self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self }
     }
