@@ -165,9 +165,9 @@ async fn a_booking_costs_no_more_than_it_did() {
     let together = measured(&system, "together", TOGETHER, AT_ONCE).await;
     system.running.stop().await;
     // On a busy machine a booking takes longer, and what happens by the clock allocates meanwhile.
-    let most = Cost { statements: 130, commits: 38, wal_bytes: 54_000, allocations: 22_000 };
+    let most = Cost { statements: 140, commits: 39, wal_bytes: 58_000, allocations: 24_000 };
     alone.is_within("one after another", most);
-    let most = Cost { statements: 65, commits: 20, wal_bytes: 48_000, allocations: 15_000 };
+    let most = Cost { statements: 75, commits: 23, wal_bytes: 50_000, allocations: 15_500 };
     together.is_within("twenty at once", most);
     let shared = together.commits < alone.commits && together.statements < alone.statements;
     assert!(shared, "bookings that meet share nothing: {together:?}, alone {alone:?}");
