@@ -14,7 +14,10 @@ use crate::{
     change::Change,
     domain::{Booking, Cursor, RefusedWish, State, Status},
     saga::{self, Driven},
-    store,
+    store::{
+        self,
+        keys::{self, Answer},
+    },
 };
 
 /// What a buyer wants.
@@ -67,7 +70,8 @@ pub(crate) async fn open_booking(
         Some(hold) => {
             check_id(hold, now)?;
             let id = BookingId::from_uuid(hold.uuid());
-            if let Some(found) = of_hold(app, id, account_id, (event_id, &wish.1)).await? {
+            let owner = (account_id, &key);
+            if let Some(found) = of_hold(app, id, owner, (event_id, &wish.1)).await? {
                 return repeated(app, context, found).await;
             }
             (id, None)
@@ -109,8 +113,8 @@ pub(crate) async fn open_booking(
     let known = match app.open(context, change).await {
         // Two keys for one hold, at the same time.
         Err(Error::Db(db::Error::Unique { .. })) if command.hold_id.is_some() => {
-            let asked = (event_id, &asked.choice);
-            let found = of_hold(app, id, account_id, asked).await?.ok_or(Error::Busy)?;
+            let (owner, asked) = ((account_id, &asked.key), (event_id, &asked.choice));
+            let found = of_hold(app, id, owner, asked).await?.ok_or(Error::Busy)?;
             Some(Known::Booking(found))
         }
         known => known?,
@@ -121,16 +125,26 @@ pub(crate) async fn open_booking(
     }
 }
 
-/// The booking that was made of a hold before, under whatever key.
+/// The booking that was made of a hold before, under whatever key that stands for nothing else.
 async fn of_hold(
     app: &App,
     id: BookingId,
-    account_id: AccountId,
+    (account_id, key): (AccountId, &String),
     (event_id, choice): (EventId, &Choice),
 ) -> Result<Option<Booking>, Error> {
-    let found =
-        app.db.read(move |tx| Box::pin(async move { Ok::<_, Error>(store::load(tx, id).await?) }));
-    let found = found.await?;
+    let owner = (account_id, key.clone());
+    let found = app.db.read(move |tx| {
+        let owner = owner.clone();
+        Box::pin(async move {
+            let Some(found) = store::load(tx, id).await? else { return Ok((None, None)) };
+            let keys = keys::find_all(tx, std::iter::once((owner.0, &owner.1))).await?;
+            Ok::<_, Error>((Some(found), keys.into_values().next()))
+        })
+    });
+    let (found, meant) = found.await?;
+    if meant.is_some_and(|meant| meant != Answer::Booking(id)) {
+        return Err(Error::KeyReused);
+    }
     let same = |found: &Booking| {
         (found.account_id, found.event_id, &found.choice) == (account_id, event_id, choice)
     };

@@ -75,6 +75,9 @@ async fn a_hold_has_one_booking_whatever_the_key() {
         let again = stage.book(&app, "k3", id).await.unwrap();
         assert_eq!(again.id, booked(id));
         assert_eq!(stage.world.memory().payments.len(), 1);
+        stage.open(&app, "used").await.unwrap();
+        let reused = stage.book(&app, "used", id).await;
+        assert_eq!(told(reused), (Code::Invalid, "IDEMPOTENCY_KEY_REUSED".to_owned()));
 
         let choice = Choice::Admissions { section: "floor".to_owned(), quantity: 1 };
         let other = OpenBooking { choice, hold_id: Some(id), ..stage.wish("k4") };
