@@ -198,11 +198,13 @@ const ACCOUNTS: &[Fact] = &[fact("account", "select account_id, created_at from 
 
 const PROFILES: &[Fact] = &[fact("profile", "select account_id from profiles")];
 
-/// The provider's own books.
+/// The provider's own books. An intent that no card was ever tried on is `untouched`.
 pub(crate) const PROVIDER: &[Fact] = &[
     fact(
         "intent",
-        "select id, unhex(doc -> 'metadata' ->> 'booking_id', '-'), doc ->> 'status',
+        "select id, unhex(doc -> 'metadata' ->> 'booking_id', '-'),
+           case when doc ->> 'status' = 'requires_payment_method' and doc ->> 'latest_charge' is null
+             then 'untouched' else doc ->> 'status' end,
            doc ->> 'amount_received', upper(doc ->> 'currency'), doc ->> 'created' * 1000000
          from stripe_objects where kind = 'payment_intent'",
     )

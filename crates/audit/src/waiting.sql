@@ -15,6 +15,7 @@ from refund where state = 'pending'
 union all
 select 'intent', id, 'intent is ' || status, null from intent
 where status not in ('succeeded', 'canceled')
+    and (status <> 'untouched' or id in (select intent from payment))
 union all
 select 'provider', null, 'the provider has yet to do: ' || words, due from provider_due
 union all

@@ -142,7 +142,7 @@ const MONEY: &[Plant] = &[
         &["insert into stripe_objects (id, kind, lookup, doc)
            select 'pi_planted', kind, lookup,
              json_set(doc, '$.id', 'pi_planted', '$.metadata.booking_id', 'nobody')
-           from stripe_objects where kind = 'payment_intent' limit 1"],
+           from stripe_objects where kind = 'payment_intent' and doc like '%succeeded%' limit 1"],
         &["of no booking", "of no payment"],
     ),
     plant(
