@@ -198,7 +198,8 @@ const ACCOUNTS: &[Fact] = &[fact("account", "select account_id, created_at from 
 
 const PROFILES: &[Fact] = &[fact("profile", "select account_id from profiles")];
 
-/// The provider's own books. An intent that no card was ever tried on is `untouched`.
+/// The provider's own books. An intent that no card was ever tried on is `untouched`. What an object
+/// is may stand in the latest event about it.
 pub(crate) const PROVIDER: &[Fact] = &[
     fact(
         "intent",
@@ -206,13 +207,16 @@ pub(crate) const PROVIDER: &[Fact] = &[
            case when doc ->> 'status' = 'requires_payment_method' and doc ->> 'latest_charge' is null
              then 'untouched' else doc ->> 'status' end,
            doc ->> 'amount_received', upper(doc ->> 'currency'), doc ->> 'created' * 1000000
-         from stripe_objects where kind = 'payment_intent'",
+         from (select o.id, coalesce(o.doc, e.subject) as doc from stripe_objects o
+           left join stripe_events e on e.id = o.event where o.kind = 'payment_intent')",
     )
-    .open("and doc ->> 'status' not in ('succeeded', 'canceled')"),
+    .open("where doc ->> 'status' not in ('succeeded', 'canceled')"),
     fact(
         "back",
         "select id, doc ->> 'payment_intent', doc ->> 'amount', upper(doc ->> 'currency'),
-           doc ->> 'status' from stripe_objects where kind = 'refund'",
+           doc ->> 'status'
+         from (select o.id, coalesce(o.doc, e.subject) as doc from stripe_objects o
+           left join stripe_events e on e.id = o.event where o.kind = 'refund')",
     ),
     fact("provider_due", "select kind || ' ' || target, due_at from stripe_due").open(""),
 ];

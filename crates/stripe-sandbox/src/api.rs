@@ -20,12 +20,12 @@ use tracing::error;
 
 use crate::{
     error::{ApiError, Refused},
-    intents,
+    events, intents,
     objects::API_VERSION,
     params::Params,
     refunds,
     session::{CHARGE, EVENT, INTENT, PAYMENT_METHOD, REFUND, Session, new_id},
-    store::{self, Remembered, Slice},
+    store::{self, Answered, Slice},
     webhooks::{KEY_TTL, Shared},
 };
 
@@ -229,11 +229,11 @@ async fn write_once(tx: &mut Tx, call: &Call) -> Result<Answer, db::Error> {
     if !began {
         return Ok(answer);
     }
+    let body = session.said(&answer.body);
     session.finish(shared.delivery(call.now)).await?;
     if let Some(key) = key {
-        let (status, body) = (i64::from(answer.status), answer.body.clone());
-        let kept = Remembered { fingerprint: print(), status, body };
-        store::remember(tx, key, kept, call.now).await?;
+        let said = Answered { fingerprint: print(), status: i64::from(answer.status), body };
+        store::remember(tx, key, said, call.now).await?;
     }
     Ok(answer)
 }
@@ -283,7 +283,10 @@ async fn look(s: &mut Session<'_>, call: &Call) -> Result<String, Refused> {
         ["events"] => list(s, call, EVENT, p.get("type").unwrap_or_default()).await,
         ["charges"] => list(s, call, CHARGE, p.get("payment_intent").unwrap_or_default()).await,
         ["refunds", id] => object(s, REFUND, id).await,
-        ["events", id] => object(s, EVENT, id).await,
+        ["events", id] => {
+            let found = events::one(s.tx, id).await?;
+            Ok(found.ok_or_else(|| ApiError::no_such(EVENT, "id", id))?)
+        }
         ["charges", id] => object(s, CHARGE, id).await,
         ["payment_methods", id] => object(s, PAYMENT_METHOD, id).await,
         _ => Err(unrecognized(call).into()),
@@ -309,7 +312,10 @@ async fn list(
     }
     let after = p.get("starting_after").unwrap_or_default();
     let slice = Slice { kind, lookup, after, limit: limit + 1 };
-    let mut rows = store::list(s.tx, &slice).await?;
+    let mut rows = match kind {
+        EVENT => events::list(s.tx, &slice).await?,
+        _ => store::list(s.tx, &slice).await?,
+    };
     let wanted = usize::try_from(limit).unwrap_or(0);
     let has_more = rows.len() > wanted;
     rows.truncate(wanted);

@@ -71,14 +71,14 @@ pub(crate) async fn charge_card(
                 "type": "redirect_to_url",
                 "redirect_to_url": { "url": page, "return_url": return_url },
             }));
-            s.save(INTENT, &intent.id, &intent).await?;
-            s.emit("payment_intent.requires_action", &intent)?;
+            s.save(INTENT, &intent.id, &intent)?;
+            s.emit("payment_intent.requires_action", &intent.id)?;
             Ok(encode(INTENT, &intent)?)
         }
         Outcome::Pending => {
             intent.status = Status::Processing;
-            s.save(INTENT, &intent.id, &intent).await?;
-            s.emit("payment_intent.processing", &intent)?;
+            s.save(INTENT, &intent.id, &intent)?;
+            s.emit("payment_intent.processing", &intent.id)?;
             Ok(encode(INTENT, &intent)?)
         }
     }
@@ -106,9 +106,9 @@ pub(crate) async fn approve_card(
         "payment_intent.amount_capturable_updated"
     };
     s.insert(CHARGE, &charge.id, &intent.id, &charge)?;
-    s.save(INTENT, &intent.id, &intent).await?;
-    s.emit("charge.succeeded", &charge)?;
-    s.emit(event, &intent)?;
+    s.save(INTENT, &intent.id, &intent)?;
+    s.emit("charge.succeeded", &charge.id)?;
+    s.emit(event, &intent.id)?;
     Ok(encode(INTENT, &intent)?)
 }
 
@@ -130,9 +130,9 @@ pub(crate) async fn decline_card(
     intent.latest_charge = Some(charge.id.clone());
     intent.last_payment_error = Some(error.clone());
     s.insert(CHARGE, &charge.id, &intent.id, &charge)?;
-    s.save(INTENT, &intent.id, &intent).await?;
-    s.emit("charge.failed", &charge)?;
-    s.emit("payment_intent.payment_failed", &intent)?;
+    s.save(INTENT, &intent.id, &intent)?;
+    s.emit("charge.failed", &charge.id)?;
+    s.emit("payment_intent.payment_failed", &intent.id)?;
     Err(ApiError::card(&error).with("payment_intent", json!(intent)).into())
 }
 

@@ -100,14 +100,14 @@ pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<String, Re
         id,
     };
     s.insert(INTENT, &intent.id, "", &intent)?;
-    s.emit("payment_intent.created", &intent)?;
+    s.emit("payment_intent.created", &intent.id)?;
     if let Some(method) = &method {
         intent.payment_method = Some(method.id.clone());
         intent.status = Status::RequiresConfirmation;
     }
     if !confirm {
         if method.is_some() {
-            s.save(INTENT, &intent.id, &intent).await?;
+            s.save(INTENT, &intent.id, &intent)?;
         }
         return Ok(encode(INTENT, &intent)?);
     }
@@ -170,13 +170,13 @@ pub(crate) async fn capture(s: &mut Session<'_>, id: &str, p: &Params) -> Result
     let mut charge: Charge = s.load(CHARGE, &charge_id).await?;
     charge.captured = true;
     charge.amount_captured = amount;
-    s.save(CHARGE, &charge_id, &charge).await?;
+    s.save(CHARGE, &charge_id, &charge)?;
     intent.status = Status::Succeeded;
     intent.amount_capturable = 0;
     intent.amount_received = amount;
-    s.save(INTENT, id, &intent).await?;
-    s.emit("charge.captured", &charge)?;
-    s.emit("payment_intent.succeeded", &intent)?;
+    s.save(INTENT, id, &intent)?;
+    s.emit("charge.captured", &charge.id)?;
+    s.emit("payment_intent.succeeded", &intent.id)?;
     Ok(encode(INTENT, &intent)?)
 }
 
@@ -194,16 +194,16 @@ pub(crate) async fn cancel(s: &mut Session<'_>, id: &str, p: &Params) -> Result<
         let mut charge: Charge = s.load(CHARGE, &charge_id).await?;
         charge.amount_refunded = charge.amount;
         charge.refunded = true;
-        s.save(CHARGE, &charge_id, &charge).await?;
-        s.emit("charge.refunded", &charge)?;
+        s.save(CHARGE, &charge_id, &charge)?;
+        s.emit("charge.refunded", &charge.id)?;
     }
     intent.status = Status::Canceled;
     intent.amount_capturable = 0;
     intent.canceled_at = Some(s.now.seconds());
     intent.cancellation_reason = reason.map(str::to_owned);
     intent.next_action = None;
-    s.save(INTENT, id, &intent).await?;
-    s.emit("payment_intent.canceled", &intent)?;
+    s.save(INTENT, id, &intent)?;
+    s.emit("payment_intent.canceled", &intent.id)?;
     Ok(encode(INTENT, &intent)?)
 }
 

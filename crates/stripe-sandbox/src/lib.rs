@@ -10,6 +10,7 @@ mod api;
 mod cards;
 mod charging;
 mod error;
+mod events;
 mod intents;
 mod objects;
 mod pages;
@@ -62,6 +63,10 @@ pub const MIGRATIONS: Migrations = Migrations {
             name: "0002_lists",
             sql: include_str!("../migrations/postgres/0002_lists.sql"),
         },
+        Migration {
+            name: "0003_events",
+            sql: include_str!("../migrations/postgres/0003_events.sql"),
+        },
     ],
     sqlite: &[
         Migration {
@@ -69,6 +74,10 @@ pub const MIGRATIONS: Migrations = Migrations {
             sql: include_str!("../migrations/sqlite/0001_sandbox.sql"),
         },
         Migration { name: "0002_lists", sql: include_str!("../migrations/sqlite/0002_lists.sql") },
+        Migration {
+            name: "0003_events",
+            sql: include_str!("../migrations/sqlite/0003_events.sql"),
+        },
     ],
 };
 

@@ -14,8 +14,8 @@ use tracing::error;
 
 use crate::{
     error::Refused,
-    intents,
-    session::{EVENT, INTENT, Session, WEBHOOK, decode},
+    events, intents,
+    session::{INTENT, Session, WEBHOOK, decode},
     store::{self, Slice},
     webhooks::{Controls, Shared},
 };
@@ -143,7 +143,12 @@ pub(crate) async fn set_controls(
 
 /// `POST /sandbox/events/{id}/deliver`: sends an event once more.
 pub(crate) async fn deliver(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Response {
-    match find(&shared, EVENT, &id).await {
+    let wanted = id.clone();
+    let found = shared.db.read(move |tx| {
+        let id = wanted.clone();
+        Box::pin(async move { events::one(tx, &id).await })
+    });
+    match found.await {
         Ok(Some(_)) => {}
         Ok(None) => return (StatusCode::NOT_FOUND, "no such event").into_response(),
         Err(error) => return failed(&error),

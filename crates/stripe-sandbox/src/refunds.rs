@@ -57,9 +57,9 @@ pub(crate) async fn create(s: &mut Session<'_>, p: &Params) -> Result<String, Re
     charge.amount_refunded += amount;
     charge.refunded = charge.amount_refunded == charge.amount_captured;
     s.insert(REFUND, &refund.id, &refund.payment_intent, &refund)?;
-    s.save(CHARGE, &charge.id, &charge).await?;
-    s.emit("refund.created", &refund)?;
-    s.emit("charge.refunded", &charge)?;
+    s.save(CHARGE, &charge.id, &charge)?;
+    s.emit("refund.created", &refund.id)?;
+    s.emit("charge.refunded", &charge.id)?;
     if outcome != RefundOutcome::Succeed {
         let at = s.now.plus(SETTLE_AFTER);
         store::insert_due(s.tx, SETTLE, vec![refund.id.clone()], at).await?;
@@ -81,16 +81,16 @@ pub(crate) async fn settle(s: &mut Session<'_>, id: &str) -> Result<(), Refused>
         let mut charge: Charge = s.load(CHARGE, &refund.charge).await?;
         charge.amount_refunded -= refund.amount;
         charge.refunded = false;
-        s.save(CHARGE, &charge.id, &charge).await?;
+        s.save(CHARGE, &charge.id, &charge)?;
     } else {
         refund.status = "succeeded".into();
     }
-    s.save(REFUND, id, &refund).await?;
-    s.emit("refund.updated", &refund)?;
+    s.save(REFUND, id, &refund)?;
+    s.emit("refund.updated", &refund.id)?;
     if failed {
-        s.emit("refund.failed", &refund)?;
+        s.emit("refund.failed", &refund.id)?;
     }
-    s.emit("charge.refund.updated", &refund)?;
+    s.emit("charge.refund.updated", &refund.id)?;
     Ok(())
 }
 

@@ -7,8 +7,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::{ApiError, Refused},
-    objects::API_VERSION,
-    store::{self, NewObject},
+    events::{self, NewEvent},
+    store::{self, Kept, Now},
 };
 
 /// The kinds of object, by the prefix of their ids.
@@ -47,35 +47,9 @@ pub(crate) struct Session<'a> {
     pub(crate) public_url: &'a str,
     /// The idempotency key, for the events' `request` field.
     pub(crate) key: Option<&'a str>,
-    inserts: Vec<NewObject>,
-    /// Ids and kinds.
-    events: Vec<(String, &'static str)>,
-}
-
-/// An event as it travels and is stored.
-#[derive(Serialize)]
-struct Event<'a, T> {
-    id: &'a str,
-    object: &'static str,
-    api_version: &'static str,
-    created: i64,
-    data: Subject<'a, T>,
-    livemode: bool,
-    pending_webhooks: u32,
-    request: Cause<'a>,
-    #[serde(rename = "type")]
-    kind: &'static str,
-}
-
-#[derive(Serialize)]
-struct Subject<'a, T> {
-    object: &'a T,
-}
-
-#[derive(Serialize)]
-struct Cause<'a> {
-    id: Option<&'a str>,
-    idempotency_key: Option<&'a str>,
+    /// Objects that are new or changed, each once.
+    kept: Vec<Kept>,
+    events: Vec<NewEvent>,
 }
 
 /// A new secret: `prefix` and 24 letters and digits.
@@ -116,14 +90,14 @@ impl<'a> Session<'a> {
         public_url: &'a str,
         key: Option<&'a str>,
     ) -> Self {
-        Self { tx, now, ids, public_url, key, inserts: Vec::new(), events: Vec::new() }
+        Self { tx, now, ids, public_url, key, kept: Vec::new(), events: Vec::new() }
     }
 
     pub(crate) fn id(&self, prefix: &str) -> String {
         new_id(self.ids, prefix, self.now)
     }
 
-    /// Loads an object to change it.
+    /// Loads an object to change it, as it was before this call.
     pub(crate) async fn load<T: DeserializeOwned>(
         &mut self,
         kind: &'static str,
@@ -142,63 +116,66 @@ impl<'a> Session<'a> {
         lookup: &str,
         object: &impl Serialize,
     ) -> Result<(), Refused> {
-        let doc = encode(kind, object)?;
-        let (id, lookup) = (id.to_owned(), lookup.to_owned());
-        self.inserts.push(NewObject { id, kind, lookup, doc });
+        let now = Now::Own(encode(kind, object)?);
+        self.kept.push(Kept { id: id.to_owned(), kind, lookup: Some(lookup.to_owned()), now });
         Ok(())
     }
 
     /// Keeps a changed object.
-    pub(crate) async fn save(
+    pub(crate) fn save(
         &mut self,
         kind: &'static str,
         id: &str,
         object: &impl Serialize,
     ) -> Result<(), Refused> {
-        let doc = encode(kind, object)?;
-        // An object made in this very call is not in the database yet.
-        match self.inserts.iter_mut().find(|new| new.id == id) {
-            Some(new) => new.doc = doc,
-            None => store::update_object(self.tx, id, doc).await?,
+        let now = Now::Own(encode(kind, object)?);
+        match self.kept.iter_mut().find(|kept| kept.id == id) {
+            Some(kept) => kept.now = now,
+            None => self.kept.push(Kept { id: id.to_owned(), kind, lookup: None, now }),
         }
         Ok(())
     }
 
-    /// Notes that `kind` happened to `object`, as it is now.
-    pub(crate) fn emit<T: Serialize>(
-        &mut self,
-        kind: &'static str,
-        object: &T,
-    ) -> Result<(), Refused> {
-        let id = self.id("evt_");
-        let event = Event {
-            id: &id,
-            object: "event",
-            api_version: API_VERSION,
-            created: self.now.seconds(),
-            data: Subject { object },
-            livemode: false,
-            pending_webhooks: 1,
-            request: Cause { id: None, idempotency_key: self.key },
-            kind,
+    /// Notes that `kind` happened to the object `id`, as it was kept or saved last.
+    pub(crate) fn emit(&mut self, kind: &'static str, id: &str) -> Result<(), Refused> {
+        let event = self.id("evt_");
+        let kept = self.kept.iter_mut().find(|kept| kept.id == id);
+        let kept = kept.ok_or_else(|| Error::Corrupt {
+            column: kind.into(),
+            detail: format!("{id} was not kept"),
+        })?;
+        let told = std::mem::replace(&mut kept.now, Now::Told(event.clone()));
+        let subject = match told {
+            Now::Own(doc) => doc,
+            // It happened beside something else.
+            Now::Told(before) => {
+                let same = self.events.iter().find(|event| event.id == before);
+                same.map(|event| event.subject.clone()).unwrap_or_default()
+            }
         };
-        self.insert(EVENT, &id, kind, &event)?;
-        self.events.push((id, kind));
+        self.events.push(NewEvent { id: event, kind, subject });
         Ok(())
+    }
+
+    /// What the call answers, as it is remembered: what an event of it says, if it is the same.
+    pub(crate) fn said(&self, answer: &str) -> Now {
+        let told = self.events.iter().find(|event| event.subject == answer);
+        told.map_or_else(|| Now::Own(answer.to_owned()), |event| Now::Told(event.id.clone()))
     }
 
     /// Writes what was gathered.
     pub(crate) async fn finish(self, delivery: Delivery<'_>) -> Result<(), Error> {
-        if !self.inserts.is_empty() {
-            store::insert_objects(self.tx, self.inserts).await?;
-        }
         let sent = |kind: &str| delivery.kinds.iter().any(|sent| sent == kind || sent == "*");
         let targets: Vec<String> = self
             .events
-            .into_iter()
-            .filter(|(_, kind)| sent(kind))
-            .flat_map(|(id, _)| std::iter::repeat_n(id, delivery.copies))
+            .iter()
+            .filter(|event| sent(event.kind))
+            .flat_map(|event| std::iter::repeat_n(event.id.clone(), delivery.copies))
             .collect();
+        if !self.events.is_empty() {
+            events::insert(self.tx, self.events, self.now.seconds(), self.key).await?;
+        }
+        store::keep(self.tx, self.kept).await?;
         if targets.is_empty() {
             return Ok(());
         }

@@ -3,15 +3,36 @@
 use db::{Error, Row, Sql, Tx, Value};
 use kernel::Timestamp;
 
-use crate::session::{CHARGE, REFUND};
+use crate::{
+    events,
+    session::{CHARGE, REFUND},
+};
 
-/// An object to keep.
-pub(crate) struct NewObject {
+/// An object to keep, new or changed.
+pub(crate) struct Kept {
     pub(crate) id: String,
     pub(crate) kind: &'static str,
-    pub(crate) lookup: String,
-    /// As JSON.
-    pub(crate) doc: String,
+    /// What lists are filtered by; none: the object is not new.
+    pub(crate) lookup: Option<String>,
+    pub(crate) now: Now,
+}
+
+/// What an object is, or an answer was.
+pub(crate) enum Now {
+    /// This, as JSON.
+    Own(String),
+    /// What the event with this id says of it.
+    Told(String),
+}
+
+impl Now {
+    /// As columns: a document, and an event's id.
+    fn columns(self) -> [Value; 2] {
+        match self {
+            Self::Own(doc) => [Value::Text(doc), Value::Null],
+            Self::Told(event) => [Value::Null, Value::Text(event)],
+        }
+    }
 }
 
 /// A piece of due work.
@@ -32,6 +53,13 @@ pub(crate) struct Remembered {
     pub(crate) body: String,
 }
 
+/// An answer to remember.
+pub(crate) struct Answered {
+    pub(crate) fingerprint: String,
+    pub(crate) status: i64,
+    pub(crate) body: Now,
+}
+
 /// Which part of a list is wanted: newest first, after the object `after` (empty: from the start).
 pub(crate) struct Slice<'a> {
     pub(crate) kind: &'static str,
@@ -40,20 +68,28 @@ pub(crate) struct Slice<'a> {
     pub(crate) limit: i64,
 }
 
-pub(crate) async fn insert_objects(tx: &mut Tx, objects: Vec<NewObject>) -> Result<(), Error> {
-    let rows: Vec<Vec<Value>> = objects
-        .into_iter()
-        .map(|object| {
-            vec![
-                Value::Text(object.id),
-                Value::Text(object.kind.into()),
-                Value::Text(object.lookup),
-                Value::Text(object.doc),
-            ]
-        })
-        .collect();
-    let sql = "insert into stripe_objects (id, kind, lookup, doc) values ($1, $2, $3, $4)";
-    tx.execute_many(sql, &rows).await?;
+/// Keeps objects.
+pub(crate) async fn keep(tx: &mut Tx, objects: Vec<Kept>) -> Result<(), Error> {
+    let (mut new, mut changed) = (Vec::new(), Vec::new());
+    for Kept { id, kind, lookup, now } in objects {
+        let [doc, event] = now.columns();
+        match lookup {
+            Some(lookup) => {
+                let (kind, lookup) = (Value::Text(kind.into()), Value::Text(lookup));
+                new.push(vec![Value::Text(id), kind, lookup, doc, event]);
+            }
+            None => changed.push(vec![Value::Text(id), doc, event]),
+        }
+    }
+    if !new.is_empty() {
+        let sql =
+            "insert into stripe_objects (id, kind, lookup, doc, event) values ($1, $2, $3, $4, $5)";
+        tx.execute_many(sql, &new).await?;
+    }
+    if !changed.is_empty() {
+        let sql = "update stripe_objects set doc = $2, event = $3 where id = $1";
+        tx.execute_many(sql, &changed).await?;
+    }
     Ok(())
 }
 
@@ -64,8 +100,10 @@ pub(crate) async fn object_for_update(
     id: &str,
 ) -> Result<Option<String>, Error> {
     let sql = Sql::split(
-        "select cast(doc as text) from stripe_objects where id = $1 and kind = $2 for update",
-        "select doc from stripe_objects where id = $1 and kind = $2",
+        "select cast(coalesce(o.doc, e.subject) as text) from stripe_objects o
+         left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2 for update of o",
+        "select coalesce(o.doc, e.subject) from stripe_objects o
+         left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2",
     );
     let row = tx.query_opt(sql, &[Value::Text(id.into()), Value::Text(kind.into())]).await?;
     row.map(|row| row.get(0)).transpose()
@@ -73,27 +111,24 @@ pub(crate) async fn object_for_update(
 
 /// The object as JSON.
 pub(crate) async fn object(tx: &mut Tx, kind: &str, id: &str) -> Result<Option<String>, Error> {
-    let sql = "select cast(doc as text) from stripe_objects where id = $1 and kind = $2";
+    let sql = "select cast(coalesce(o.doc, e.subject) as text) from stripe_objects o
+        left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2";
     let row = tx.query_opt(sql, &[Value::Text(id.into()), Value::Text(kind.into())]).await?;
     row.map(|row| row.get(0)).transpose()
 }
 
-pub(crate) async fn update_object(tx: &mut Tx, id: &str, doc: String) -> Result<(), Error> {
-    let sql = "update stripe_objects set doc = $2 where id = $1";
-    tx.execute(sql, &[Value::Text(id.into()), Value::Text(doc)]).await?;
-    Ok(())
-}
-
 /// Objects of a kind as JSON, newest first.
 pub(crate) async fn list(tx: &mut Tx, slice: &Slice<'_>) -> Result<Vec<String>, Error> {
-    const LATEST: &str =
-        "select cast(doc as text) from stripe_objects where kind = $1 and ($2 = '' or lookup = $2)
-        and ($3 = '' or seq < (select o.seq from stripe_objects o where o.id = $3))
-        order by seq desc limit $4";
-    const OF_INTENT: &str = "select cast(doc as text) from stripe_objects
-        where kind in ('charge', 'refund') and kind = $1 and lookup = $2
-        and ($3 = '' or seq < (select o.seq from stripe_objects o where o.id = $3))
-        order by seq desc limit $4";
+    const LATEST: &str = "select cast(coalesce(o.doc, e.subject) as text) from stripe_objects o
+        left join stripe_events e on e.id = o.event
+        where o.kind = $1 and ($2 = '' or o.lookup = $2)
+        and ($3 = '' or o.seq < (select a.seq from stripe_objects a where a.id = $3))
+        order by o.seq desc limit $4";
+    const OF_INTENT: &str = "select cast(coalesce(o.doc, e.subject) as text) from stripe_objects o
+        left join stripe_events e on e.id = o.event
+        where o.kind in ('charge', 'refund') and o.kind = $1 and o.lookup = $2
+        and ($3 = '' or o.seq < (select a.seq from stripe_objects a where a.id = $3))
+        order by o.seq desc limit $4";
     let of_intent = [CHARGE, REFUND].contains(&slice.kind) && !slice.lookup.is_empty();
     let sql = if of_intent { OF_INTENT } else { LATEST };
     let params = [
@@ -123,9 +158,10 @@ pub(crate) async fn insert_due(
 
 /// What is due by `now`, the longest due first. Only one runner works on a database.
 pub(crate) async fn due(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<Due>, Error> {
-    let sql = "select d.seq, d.kind, d.target, d.attempts, cast(o.doc as text)
+    let sql = "select d.seq, d.kind, d.target, d.attempts,
+            e.id, e.kind, e.created, e.key, cast(e.subject as text)
         from (select * from stripe_due where due_at <= $1 order by due_at, seq limit $2) d
-        left join stripe_objects o on o.id = d.target and o.kind = 'event'
+        left join stripe_events e on e.id = d.target
         order by d.due_at, d.seq";
     let read = |row: &Row| {
         Ok(Due {
@@ -133,7 +169,10 @@ pub(crate) async fn due(tx: &mut Tx, now: Timestamp, limit: i64) -> Result<Vec<D
             kind: row.get(1)?,
             target: row.get(2)?,
             attempts: row.get(3)?,
-            event: row.get(4)?,
+            event: match row.get::<Option<String>>(4)? {
+                Some(_) => Some(events::wire(row, 4)?),
+                None => None,
+            },
         })
     };
     tx.query(sql, &[Value::Time(now), Value::I64(limit)]).await?.iter().map(read).collect()
@@ -171,8 +210,9 @@ pub(crate) async fn remembered(
     key: &str,
     since: Timestamp,
 ) -> Result<Option<Remembered>, Error> {
-    let sql = "select fingerprint, status, body from stripe_idempotency
-        where key = $1 and created_at > $2";
+    let sql = "select i.fingerprint, i.status, coalesce(cast(e.subject as text), i.body)
+        from stripe_idempotency i left join stripe_events e on e.id = i.event
+        where i.key = $1 and i.created_at > $2";
     let row = tx.query_opt(sql, &[Value::Text(key.into()), Value::Time(since)]).await?;
     let read = |row: Row| {
         Ok(Remembered { fingerprint: row.get(0)?, status: row.get(1)?, body: row.get(2)? })
@@ -184,18 +224,21 @@ pub(crate) async fn remembered(
 pub(crate) async fn remember(
     tx: &mut Tx,
     key: &str,
-    answer: Remembered,
+    answer: Answered,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let sql = "insert into stripe_idempotency (key, fingerprint, status, body, created_at)
-        values ($1, $2, $3, $4, $5)
+    let sql = "insert into stripe_idempotency (key, fingerprint, status, body, event, created_at)
+        values ($1, $2, $3, coalesce($4, ''), $5, $6)
         on conflict (key) do update set fingerprint = excluded.fingerprint,
-            status = excluded.status, body = excluded.body, created_at = excluded.created_at";
+            status = excluded.status, body = excluded.body, event = excluded.event,
+            created_at = excluded.created_at";
+    let [body, event] = answer.body.columns();
     let params = [
         Value::Text(key.into()),
         Value::Text(answer.fingerprint),
         Value::I64(answer.status),
-        Value::Text(answer.body),
+        body,
+        event,
         Value::Time(now),
     ];
     tx.execute(sql, &params).await?;

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{Config, Controls, Deps, MIGRATIONS, Sandbox, Worker, build, signature, store};
+use crate::{
+    Config, Controls, Deps, MIGRATIONS, Sandbox, Worker, build, objects::API_VERSION, signature,
+    store,
+};
 use axum::{
     Router,
     body::Bytes,
@@ -16,9 +19,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
+use db::Migrations;
 use kernel::{Clock, Secret};
 use platform::http::Nearby;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{ManualClock, SeededIds, TestDb};
 
 const SECRET_KEY: &str = "sk_test_1";
@@ -506,5 +510,53 @@ async fn an_endpoint_is_sent_the_kinds_of_events_that_it_is_meant_for() {
         assert_eq!(types, ["charge.failed", "payment_intent.succeeded"]);
         let (_, events) = f.get("/v1/events").await;
         assert_eq!(events["data"].as_array().unwrap().len(), 5, "all of them are kept");
+    }
+}
+
+#[tokio::test]
+async fn what_was_kept_before_events_had_a_table_is_found_as_it_was() {
+    static BEFORE: Migrations = Migrations {
+        owner: MIGRATIONS.owner,
+        postgres: MIGRATIONS.postgres.split_at(2).0,
+        sqlite: MIGRATIONS.sqlite.split_at(2).0,
+    };
+    const OLD: &str = "insert into stripe_objects (id, kind, lookup, doc) values ($1, $2, $3, $4)";
+    for database in testkit::databases(&[&BEFORE]).await {
+        let intent = json!({"id": "pi_1", "object": "payment_intent", "status": "succeeded",
+            "amount_received": 700, "metadata": {"a": "'\"b"}});
+        let event = json!({"id": "evt_1", "object": "event", "api_version": API_VERSION,
+            "created": 1_790_000_000, "data": {"object": &intent}, "livemode": false,
+            "pending_webhooks": 1, "request": {"id": null, "idempotency_key": "k\"1"},
+            "type": "payment_intent.succeeded"});
+        let rows = [
+            ("pi_1", "payment_intent", "", intent.to_string()),
+            ("evt_1", "event", "payment_intent.succeeded", event.to_string()),
+        ];
+        let rows = rows.map(|(id, kind, lookup, doc)| {
+            vec![id, kind, lookup, &doc]
+                .into_iter()
+                .map(|text| db::Value::Text(text.to_owned()))
+                .collect::<Vec<_>>()
+        });
+        let rows = Arc::new(rows);
+        let written: Result<u64, db::Error> = database
+            .db
+            .write(move |tx| {
+                let rows = rows.clone();
+                Box::pin(async move { tx.execute_many(OLD, &*rows).await })
+            })
+            .await;
+        written.unwrap();
+        database.db.migrate(&[&MIGRATIONS]).await.unwrap();
+        let f = Fixture::new(database).await;
+        assert_eq!(f.get("/v1/payment_intents/pi_1").await, (200, intent));
+        assert_eq!(f.get("/v1/events/evt_1").await, (200, event.clone()));
+        assert_eq!(f.get("/v1/charges/evt_1").await.0, 404);
+        let (_, listed) = f.get("/v1/events?type=payment_intent.succeeded").await;
+        assert_eq!(listed["data"], json!([event]));
+        let again = f.http.post(format!("{}/sandbox/events/evt_1/deliver", f.url)).send().await;
+        assert_eq!(again.unwrap().status(), 200);
+        f.drain().await;
+        assert_eq!(f.endpoint.received.lock().unwrap()[0].1, event);
     }
 }

@@ -121,15 +121,15 @@ const MONEY: &[Plant] = &[
     plant(PAYMENTS, &["update payments set currency = 'USD'"], &["USD is not of its booking's"]),
     plant(
         PROVIDER,
-        &["update stripe_objects set doc = json_set(doc, '$.currency', 'usd')
-           where kind = 'payment_intent' and doc like '%succeeded%'"],
+        &["update stripe_events set subject = json_set(subject, '$.currency', 'usd')
+           where kind = 'payment_intent.succeeded'"],
         &["USD taken of a total of", "USD there"],
     ),
     plant(
         PROVIDER,
-        &["update stripe_objects set doc = json_set(doc, '$.amount_received',
-             json_extract(doc, '$.amount_received') - 1)
-           where kind = 'payment_intent' and doc like '%succeeded%'"],
+        &["update stripe_events set subject = json_set(subject, '$.amount_received',
+             json_extract(subject, '$.amount_received') - 1)
+           where kind = 'payment_intent.succeeded'"],
         &["taken of a total of", "there"],
     ),
     plant(
@@ -140,15 +140,15 @@ const MONEY: &[Plant] = &[
     plant(
         PROVIDER,
         &["insert into stripe_objects (id, kind, lookup, doc)
-           select 'pi_planted', kind, lookup,
-             json_set(doc, '$.id', 'pi_planted', '$.metadata.booking_id', 'nobody')
-           from stripe_objects where kind = 'payment_intent' and doc like '%succeeded%' limit 1"],
+           select 'pi_planted', 'payment_intent', '',
+             json_set(subject, '$.id', 'pi_planted', '$.metadata.booking_id', 'nobody')
+           from stripe_events where kind = 'payment_intent.succeeded' limit 1"],
         &["of no booking", "of no payment"],
     ),
     plant(
         PROVIDER,
-        &["update stripe_objects set doc = json_set(doc, '$.status', 'requires_capture')
-           where kind = 'payment_intent'"],
+        &["update stripe_events set subject = json_set(subject, '$.status', 'requires_capture')
+           where kind = 'payment_intent.succeeded'"],
         &["is requires_capture"],
     ),
     plant(
