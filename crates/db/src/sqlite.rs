@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -205,5 +205,10 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         .map_err(|error| Error::Unavailable(format!("{}: {error}", path.display())))?;
     connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| fault::error(&connection, &error))?;
+    // A statement is planned once, whatever is bound to it; else it is compiled anew each time that
+    // what a `limit` is bound to might change the plan.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(|error| fault::error(&connection, &error))?;
     Ok(connection)
 }
