@@ -198,14 +198,14 @@ const ACCOUNTS: &[Fact] = &[fact("account", "select account_id, created_at from 
 
 const PROFILES: &[Fact] = &[fact("profile", "select account_id from profiles")];
 
-/// The provider's own books. An intent that no card was ever tried on is `untouched`. What an object
-/// is may stand in the latest event about it.
+/// The provider's own books. An intent that no card was ever tried on is `untouched`. What an
+/// object is may stand in the latest event about it.
 pub(crate) const PROVIDER: &[Fact] = &[
     fact(
         "intent",
         "select id, unhex(doc -> 'metadata' ->> 'booking_id', '-'),
-           case when doc ->> 'status' = 'requires_payment_method' and doc ->> 'latest_charge' is null
-             then 'untouched' else doc ->> 'status' end,
+           case when doc ->> 'status' = 'requires_payment_method'
+             and doc ->> 'latest_charge' is null then 'untouched' else doc ->> 'status' end,
            doc ->> 'amount_received', upper(doc ->> 'currency'), doc ->> 'created' * 1000000
          from (select o.id, coalesce(o.doc, e.subject) as doc from stripe_objects o
            left join stripe_events e on e.id = o.event where o.kind = 'payment_intent')",

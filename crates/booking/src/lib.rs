@@ -57,6 +57,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
             name: "0002_booking_keys",
             sql: include_str!("../migrations/postgres/0002_booking_keys.sql"),
         },
+        db::Migration {
+            name: "0003_lists",
+            sql: include_str!("../migrations/postgres/0003_lists.sql"),
+        },
     ],
     sqlite: &[
         db::Migration {
@@ -66,6 +70,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
         db::Migration {
             name: "0002_booking_keys",
             sql: include_str!("../migrations/sqlite/0002_booking_keys.sql"),
+        },
+        db::Migration {
+            name: "0003_lists",
+            sql: include_str!("../migrations/sqlite/0003_lists.sql"),
         },
     ],
 };

@@ -129,7 +129,8 @@ pub(crate) async fn load(tx: &mut Tx, id: BookingId) -> Result<Option<Booking>, 
     row.map(|row| stored::booking(&row)).transpose()
 }
 
-/// An account's bookings, newest first, that are older than `before`.
+/// An account's bookings, newest first, that are older than `before`, by way of its keys: all of
+/// them are looked through, as they are in another order.
 pub(crate) async fn list(
     tx: &mut Tx,
     account: AccountId,
@@ -139,12 +140,15 @@ pub(crate) async fn list(
     let first = concat!(
         "select ",
         columns!(),
-        " from bookings where account_id = $1 order by id desc limit $2"
+        " from (select id as listed from booking_keys where account_id = $1 and refusal is null
+           order by id desc limit $2) k join bookings on id = listed order by id desc"
     );
     let further = concat!(
         "select ",
         columns!(),
-        " from bookings where account_id = $1 and id < $3 order by id desc limit $2"
+        " from (select id as listed from booking_keys
+             where account_id = $1 and refusal is null and id < $3
+           order by id desc limit $2) k join bookings on id = listed order by id desc"
     );
     let rows = match before {
         None => tx.query(first, &[account.into(), limit.into()]).await?,

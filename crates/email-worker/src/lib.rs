@@ -45,12 +45,20 @@ pub const MIGRATIONS: Migrations = Migrations {
             name: "0002_letters",
             sql: include_str!("../migrations/postgres/0002_letters.sql"),
         },
+        Migration {
+            name: "0003_addresses",
+            sql: include_str!("../migrations/postgres/0003_addresses.sql"),
+        },
     ],
     sqlite: &[
         Migration { name: "0001_mails", sql: include_str!("../migrations/sqlite/0001_mails.sql") },
         Migration {
             name: "0002_letters",
             sql: include_str!("../migrations/sqlite/0002_letters.sql"),
+        },
+        Migration {
+            name: "0003_addresses",
+            sql: include_str!("../migrations/sqlite/0003_addresses.sql"),
         },
     ],
 };

@@ -183,7 +183,15 @@ pub(crate) async fn mails(
             tx.query(
                 "select mail_id, to_address, subject, template, '', '', status, attempts,
                         last_error, created_at, sent_at, null
-                 from mails where to_address = $1 and mail_id < $2 order by mail_id desc limit $3",
+                 from (select mail_id as done from mails
+                         where to_address = $1 and mail_id < $2 and due_at is null
+                         order by mail_id desc limit $3) d
+                   join mails on mail_id = done
+                 union all
+                 select mail_id, to_address, subject, template, '', '', status, attempts,
+                        last_error, created_at, sent_at, null
+                 from mails where to_address = $1 and mail_id < $2 and due_at is not null
+                 order by mail_id desc limit $3",
                 &[to.into(), before.into(), limit],
             )
             .await?

@@ -1,4 +1,4 @@
-//! Published events in memory, for quotes and visitors: two reads a booking, and no statement.
+//! Published events in memory, for quotes and visitors: one read a booking, and no statement.
 //!
 //! It shapes load and decides nothing. A change is forgotten here at once, and at the other
 //! replicas by a message; one that misses it shows the old event for the entry's time to live.

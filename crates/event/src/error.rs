@@ -31,9 +31,6 @@ pub(crate) enum Error {
     /// The caller has seen an older version.
     #[error("the event has changed: version {0}")]
     Stale(i64),
-    /// A price category that the event does not have.
-    #[error("no such price category")]
-    UnknownCategory { at: usize, category: String },
     /// A refusal that is already in words for callers.
     #[error(transparent)]
     Failure(#[from] Failure),
@@ -72,10 +69,6 @@ impl From<Error> for Failure {
             Error::Stale(version) => {
                 Self::new(Code::Stale, "STALE_VERSION", detail).with("version", version)
             }
-            Error::UnknownCategory { at, category } => Self::invalid(
-                format!("lines[{at}].category"),
-                format!("{:?} is no category of the event", short(&category)),
-            ),
             Error::Failure(failure) => failure,
             Error::Db(error) => error.into(),
         }
@@ -87,8 +80,4 @@ fn wrong(reason: &'static str, fields: Vec<FieldError>) -> Failure {
     let mut failure = Failure::new(Code::Invalid, reason, format!("wrong: {}", named.join(", ")));
     failure.fields = fields;
     failure
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(40).collect()
 }

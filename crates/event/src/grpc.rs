@@ -13,10 +13,10 @@ use wire::{
 
 use crate::{
     app::App,
-    domain::Venue,
+    domain::{Category, Venue},
     error::Error,
     events::{to_event, to_plan},
-    ops::{self, Line, ListEvents, Quote, QuotedLine},
+    ops::{self, ListEvents, Quote},
 };
 
 /// The gRPC face.
@@ -136,15 +136,9 @@ impl EventService for Api {
         &self,
         request: Request<pb::QuoteRequest>,
     ) -> Result<Response<pb::QuoteResponse>, Status> {
-        let request = request.into_inner();
-        let event = id("event_id", &request.event_id).map_err(refused)?;
-        let line = |line: pb::quote_request::Line| Line {
-            category: line.category,
-            quantity: line.quantity,
-        };
-        let lines: Vec<_> = request.lines.into_iter().map(line).collect();
-        let quote = ops::quote(&self.app, event, &lines).await.map_err(refused)?;
-        Ok(Response::new(to_quote(quote)))
+        let event = id("event_id", &request.into_inner().event_id).map_err(refused)?;
+        let quote = ops::quote(&self.app, event).await.map_err(refused)?;
+        Ok(Response::new(to_quote(&quote)))
     }
 }
 
@@ -167,19 +161,17 @@ fn to_venue(venue: &Venue) -> pb::Venue {
     }
 }
 
-fn to_quote(quote: Quote) -> pb::QuoteResponse {
-    let line = |line: QuotedLine| pb::quote_response::Line {
-        category: line.category.key,
-        category_name: line.category.name,
-        quantity: line.quantity,
-        unit_price_minor: line.category.price_minor,
+fn to_quote(quote: &Quote) -> pb::QuoteResponse {
+    let price = |category: &Category| pb::quote_response::Price {
+        category: category.key.clone(),
+        category_name: category.name.clone(),
+        unit_price_minor: category.price_minor,
     };
     let event = &quote.event;
     let terms = &event.terms;
     pb::QuoteResponse {
         currency: terms.currency.to_string(),
-        lines: quote.lines.into_iter().map(line).collect(),
-        total_minor: quote.total.minor,
+        prices: terms.categories.iter().map(price).collect(),
         event_name: terms.name.clone(),
         organization_id: event.organization.to_string(),
         queue_mode: terms.queue.enabled,

@@ -23,5 +23,5 @@ pub(crate) use get_venue::get_venue;
 pub(crate) use list_events::{ListEvents, list_events};
 pub(crate) use list_venues::list_venues;
 pub(crate) use publish_event::publish_event;
-pub(crate) use quote::{Line, Quote, QuotedLine, quote};
+pub(crate) use quote::{Quote, quote};
 pub(crate) use update_event::{UpdateEvent, update_event};

@@ -101,7 +101,8 @@ pub(crate) async fn object_for_update(
 ) -> Result<Option<String>, Error> {
     let sql = Sql::split(
         "select cast(coalesce(o.doc, e.subject) as text) from stripe_objects o
-         left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2 for update of o",
+         left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2
+         for update of o",
         "select coalesce(o.doc, e.subject) from stripe_objects o
          left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2",
     );

@@ -100,6 +100,12 @@ fn full(ids: &SeededIds, account_id: AccountId, key: &str) -> Booking {
 
 /// Writes bookings down as they are.
 async fn put(tx: &mut Tx, bookings: &[Booking]) -> Result<(), db::Error> {
+    let claims: Vec<_> = bookings.iter().map(Claim::Booking).collect();
+    keys::claim_all(tx, &claims).await?;
+    put_without_keys(tx, bookings).await
+}
+
+async fn put_without_keys(tx: &mut Tx, bookings: &[Booking]) -> Result<(), db::Error> {
     let all: Vec<_> = bookings.iter().collect();
     insert_all(tx, &all).await?;
     save_all(tx, bookings.iter()).await
@@ -329,7 +335,7 @@ async fn bookings_from_before_keys_had_a_table_keep_theirs() {
         let old = all.clone();
         let written = db.db.write(move |tx| {
             let old = old.clone();
-            Box::pin(async move { put(tx, &old).await })
+            Box::pin(async move { put_without_keys(tx, &old).await })
         });
         written.await.unwrap();
         db.db.migrate(&[&platform::MIGRATIONS, &crate::MIGRATIONS]).await.unwrap();

@@ -186,7 +186,7 @@ async fn a_payment_that_ends_at_the_provider_ends_the_booking() {
 async fn an_authorization_overtakes_the_note_that_the_payment_was_made() {
     for stage in stages().await {
         let app = stage.app().await;
-        let number = 3; // CreateIntent
+        let number = 2; // CreateIntent
         let opening = stage.open(&app, "k");
         assert!(stage.dies_at((number, Fault::DieAfter), opening).await);
         assert_eq!(stage.world.memory().calls[number], "CreateIntent");

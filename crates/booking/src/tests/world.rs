@@ -201,22 +201,16 @@ impl event::event_service_server::EventService for World {
         &self,
         request: Request<event::QuoteRequest>,
     ) -> Result<Response<event::QuoteResponse>, Status> {
-        self.call("Quote", request, |memory, request, _| {
+        self.call("Quote", request, |memory, _, _| {
             let sale = memory.sale.clone();
-            let lines: Vec<_> = request
-                .lines
-                .into_iter()
-                .map(|line| event::quote_response::Line {
-                    category_name: line.category.to_uppercase(),
-                    category: line.category,
-                    quantity: line.quantity,
-                    unit_price_minor: sale.price,
-                })
-                .collect();
+            let price = event::quote_response::Price {
+                category: "standing".to_owned(),
+                category_name: "STANDING".to_owned(),
+                unit_price_minor: sale.price,
+            };
             Ok(event::QuoteResponse {
                 currency: "EUR".to_owned(),
-                total_minor: lines.iter().map(|l| l.unit_price_minor * i64::from(l.quantity)).sum(),
-                lines,
+                prices: vec![price],
                 event_name: "Hamlet".to_owned(),
                 organization_id: ORGANIZATION.to_owned(),
                 queue_mode: sale.queue_mode,

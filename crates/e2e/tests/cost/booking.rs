@@ -139,12 +139,11 @@ async fn stage(system: &System) -> Stage {
 }
 
 /// Books, pays and waits until it is confirmed.
-async fn book(system: &System, stage: &Stage) {
+async fn book(system: &System, stage: &Stage, key: &str) {
     let Stage { buyer, event, card } = stage;
-    let key = uuid::Uuid::new_v4().to_string();
     let choice = json!({"admissions": {"section": "weekend", "quantity": 1}});
     let wish = json!({"event_id": event, "choice": choice});
-    let booking = buyer.post_once("/api/v1/bookings", &key, &wish).await.expect(201);
+    let booking = buyer.post_once("/api/v1/bookings", key, &wish).await.expect(201);
     let settings = system.visitor().get("/api/v1/settings").await.expect(200);
     let payment = &settings["payment"];
     let secret = booking["client_secret"].as_str().unwrap();
@@ -169,10 +168,17 @@ async fn book(system: &System, stage: &Stage) {
     panic!("{path} is not confirmed");
 }
 
-/// What each of so many bookings costs, `at_once` at a time.
-async fn measured(system: &System, stage: &Stage, bookings: u64, at_once: usize) -> Cost {
+/// What each of so many bookings costs, `at_once` at a time, under keys of this round.
+async fn measured(
+    system: &System,
+    stage: &Stage,
+    (bookings, at_once): (u64, usize),
+    round: u32,
+) -> Cost {
     let before = Cost::at_rest(system).await;
-    let all = (0..bookings).map(|_| book(system, stage));
+    let all = (0..bookings).map(|number| async move {
+        book(system, stage, &format!("{at_once}-{round}-{number}")).await;
+    });
     stream::iter(all).buffer_unordered(at_once).for_each(|()| async {}).await;
     Cost::at_rest(system).await.each(before, bookings)
 }
@@ -181,14 +187,14 @@ async fn measured(system: &System, stage: &Stage, bookings: u64, at_once: usize)
 /// happens by the clock costs meanwhile, never less: so the least of a few rounds counts.
 async fn held_to(system: &System, most: Cost, bookings: u64, at_once: usize) -> Cost {
     let stage = stage(system).await;
-    let mut least = measured(system, &stage, bookings, at_once).await;
+    let mut least = measured(system, &stage, (bookings, at_once), 0).await;
     for round in 1.. {
         println!("{at_once} at once, a booking after {round} rounds: {least:?}");
         if least.is_within(most) {
             break;
         }
         assert!(round < ROUNDS, "{at_once} at once: a booking costs {least:?}, at most {most:?}");
-        least = least.least(measured(system, &stage, bookings, at_once).await);
+        least = least.least(measured(system, &stage, (bookings, at_once), round).await);
     }
     least
 }
