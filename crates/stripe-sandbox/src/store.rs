@@ -1,6 +1,6 @@
 //! The sandbox's SQL: objects, due work and idempotency records.
 
-use db::{Error, Row, Sql, Tx, Value};
+use db::{Engine, Error, Row, Tx, Value};
 use kernel::Timestamp;
 
 use crate::{
@@ -99,15 +99,12 @@ pub(crate) async fn object_for_update(
     kind: &str,
     id: &str,
 ) -> Result<Option<String>, Error> {
-    let sql = Sql::split(
-        "select cast(coalesce(o.doc, e.subject) as text) from stripe_objects o
-         left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2
-         for update of o",
-        "select coalesce(o.doc, e.subject) from stripe_objects o
-         left join stripe_events e on e.id = o.event where o.id = $1 and o.kind = $2",
-    );
-    let row = tx.query_opt(sql, &[Value::Text(id.into()), Value::Text(kind.into())]).await?;
-    row.map(|row| row.get(0)).transpose()
+    if tx.engine() == Engine::Postgres {
+        // By a statement of its own: one that waited for the lock would join what it saw before.
+        let lock = "select seq from stripe_objects where id = $1 for update";
+        tx.query_opt(lock, &[Value::Text(id.into())]).await?;
+    }
+    object(tx, kind, id).await
 }
 
 /// The object as JSON.

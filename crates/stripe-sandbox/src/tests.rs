@@ -231,6 +231,25 @@ async fn a_manual_payment_is_authorized_then_captured_once() {
 }
 
 #[tokio::test]
+async fn of_those_who_change_a_payment_at_once_one_does() {
+    on_both(async |f| {
+        for _ in 0..20 {
+            let intent = f.intent("manual").await;
+            f.confirm(&intent, "pm_card_visa").await;
+            let (one, two, three) = tokio::join!(
+                f.verb(&intent, "capture", &[]),
+                f.verb(&intent, "cancel", &[]),
+                f.verb(&intent, "capture", &[]),
+            );
+            let mut ended = [one.0, two.0, three.0];
+            ended.sort_unstable();
+            assert_eq!(ended, [200, 400, 400], "{one:?} {two:?} {three:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_declined_card_leaves_the_intent_open_for_another() {
     on_both(async |f| {
         let intent = f.intent("automatic").await;

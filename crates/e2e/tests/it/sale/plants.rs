@@ -1,6 +1,7 @@
 //! The audit's own test: one change of a database or of the journal at a time, each of which it has
 //! to find.
 
+mod outboxes;
 mod told;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -12,7 +13,10 @@ use platform::Tasks;
 use serde_json::json;
 use uuid::Uuid;
 
-use self::told::{give, refuse, retell};
+use self::{
+    outboxes::{LOG, UNTOLD},
+    told::{give, refuse, retell},
+};
 use super::{
     audit,
     journal::Entries,
@@ -266,6 +270,14 @@ const NEWS: &[Plant] = &[
         &["no way from cancelled to issued", "ends issued, but it is cancelled"],
     ),
     plant(
+        TICKETS,
+        &["insert into holds (hold_id, event_id, account_id, fingerprint, seats, section, quantity,
+             status, expires_at, held_at, ended_at, reason)
+           select {uuid}, event_id, account_id, fingerprint, seats, section, quantity, 'released',
+             held_at, held_at, held_at, reason from holds order by held_at limit 1"],
+        &["events of hold are"],
+    ),
+    plant(
         EVENTS,
         &["update event_history set to_status = 'ended' where to_status = 'published'"],
         &["no way from draft to ended"],
@@ -313,58 +325,6 @@ const NEWS: &[Plant] = &[
         &["and 0 addresses"],
     ),
 ];
-
-/// What breaks the log where it is outboxes in files.
-const LOG: &[Plant] = &[
-    plant(
-        BOOKINGS,
-        &["delete from boxoffice_outbox where seq = (select max(seq) from boxoffice_outbox
-             where kind = 'booking.confirmed')"],
-        &["the log of booking-events has a hole", "events of BKG"],
-    ),
-    plant(
-        TICKETS,
-        &["delete from boxoffice_outbox where kind = 'seats.sold'"],
-        &["the log of ticket-events has a hole", "events of hold"],
-    ),
-    plant(
-        PAYMENTS,
-        &["delete from boxoffice_outbox where kind = 'payment.captured'"],
-        &["was told 0 times"],
-    ),
-    plant(
-        BOOKINGS,
-        &["insert into boxoffice_outbox (id, topic, key, kind, source, at, correlation_id, content)
-           select id, topic, key, kind, source, at, correlation_id, content
-           from boxoffice_outbox where seq = 1"],
-        &["is in the log twice", "email-worker is 1 events behind in booking-events"],
-    ),
-    plant(
-        BOOKINGS,
-        &["insert into boxoffice_outbox (id, topic, key, kind, source, at, correlation_id, content)
-           values ({uuid}, 'booking-events', '00000000-0000-0000-0000-000000000001',
-             'planted', 'x', {time}, 'x', '{}')"],
-        &["event planted of no booking", "realtime is 1 events behind in booking-events"],
-    ),
-    plant(
-        BUS,
-        &["update bus_offsets set seq = seq - 1 where seq > 0"],
-        &["email-worker is 1 events behind", "booking is 1 events behind in payment-events"],
-    ),
-    plant(
-        BUS,
-        &["update bus_offsets set seq = seq + 1 where topic = 'payment-events outbox'"],
-        &["booking has read up to"],
-    ),
-];
-
-/// What breaks it where outboxes lead to brokers.
-const UNTOLD: &[Plant] = &[plant(
-    BOOKINGS,
-    &["insert into boxoffice_outbox (id, topic, key, kind, source, at, correlation_id, content)
-       values ({uuid}, 'x', 'x', 'planted', 'x', {time}, 'x', '{}')"],
-    &["in the outbox: planted of x, past its time"],
-)];
 
 /// A change of what clients know.
 type Untruth = fn(&mut Entries);
