@@ -202,9 +202,9 @@ async fn held_to(system: &System, most: Cost, bookings: u64, at_once: usize) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_costs_no_more_than_it_did() {
     let system = System::start_on_postgres(&QUIET).await;
-    let most = Cost { statements: 140, commits: 39, wal_bytes: 58_000, allocations: 24_000 };
+    let most = Cost { statements: 95, commits: 32, wal_bytes: 44_000, allocations: 18_000 };
     let alone = held_to(&system, most, ALONE, 1).await;
-    let most = Cost { statements: 75, commits: 23, wal_bytes: 50_000, allocations: 15_500 };
+    let most = Cost { statements: 48, commits: 15, wal_bytes: 42_000, allocations: 14_000 };
     let together = held_to(&system, most, TOGETHER, AT_ONCE).await;
     system.running.stop().await;
     let shared = together.commits < alone.commits && together.statements < alone.statements;
