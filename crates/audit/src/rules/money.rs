@@ -86,7 +86,8 @@ pub(super) const RULES: &[Rule] = &[
          from payment p left join refund r on r.payment = p.id and r.state = 'succeeded'
          group by p.id having p.refunded <> coalesce(sum(r.amount), 0)",
     ),
-    // An intent that nobody was told of may be left behind where a process dies: nobody can pay it.
+    // An intent that no booking knows of may be left behind where a process dies: nobody was told
+    // of it, so nobody can pay it.
     rule(
         "the provider's books say what ours say",
         "intent",
@@ -96,7 +97,8 @@ pub(super) const RULES: &[Rule] = &[
          union all
          select t.id, 'intent (' || t.status || ') of no payment' from taken t, bound
          left join payment p on p.intent = t.id
-         where p.id is null and t.created < bound.judged and t.status <> 'untouched'
+         where p.id is null and t.created < bound.judged and (t.status <> 'untouched'
+             or t.booking in (select id from booking where payment is not null))
            and (t.booking is null or t.booking not in (select id from booking where open))
          union all
          select p.id, 'payment has ' || p.captured || ' captured and ' || p.refunded

@@ -151,6 +151,21 @@ const MONEY: &[Plant] = &[
     ),
     plant(
         PROVIDER,
+        &["insert into stripe_objects (id, kind, lookup, doc)
+           select 'pi_planted', 'payment_intent', '', json_set(subject, '$.id', 'pi_planted',
+             '$.status', 'requires_payment_method', '$.latest_charge', null)
+           from stripe_events where kind = 'payment_intent.succeeded' limit 1"],
+        &["intent (untouched) of no payment"],
+    ),
+    plant(
+        PROVIDER,
+        &["update stripe_events set subject = json_set(subject,
+             '$.status', 'requires_payment_method', '$.latest_charge', null)
+           where kind = 'payment_intent.succeeded'"],
+        &["intent is untouched"],
+    ),
+    plant(
+        PROVIDER,
         &["update stripe_events set subject = json_set(subject, '$.status', 'requires_capture')
            where kind = 'payment_intent.succeeded'"],
         &["is requires_capture"],
