@@ -140,19 +140,20 @@ impl<'a> Session<'a> {
     pub(crate) fn emit(&mut self, kind: &'static str, id: &str) -> Result<(), Refused> {
         let event = self.id("evt_");
         let kept = self.kept.iter_mut().find(|kept| kept.id == id);
-        let kept = kept.ok_or_else(|| Error::Corrupt {
+        let told = kept.map(|kept| std::mem::replace(&mut kept.now, Now::Told(event.clone())));
+        let subject = match told {
+            Some(Now::Own(doc)) => Some(doc),
+            // It happened beside something else.
+            Some(Now::Told(before)) => {
+                let same = self.events.iter().find(|event| event.id == before);
+                same.map(|event| event.subject.clone())
+            }
+            None => None,
+        };
+        let subject = subject.ok_or_else(|| Error::Corrupt {
             column: kind.into(),
             detail: format!("{id} was not kept"),
         })?;
-        let told = std::mem::replace(&mut kept.now, Now::Told(event.clone()));
-        let subject = match told {
-            Now::Own(doc) => doc,
-            // It happened beside something else.
-            Now::Told(before) => {
-                let same = self.events.iter().find(|event| event.id == before);
-                same.map(|event| event.subject.clone()).unwrap_or_default()
-            }
-        };
         self.events.push(NewEvent { id: event, kind, subject });
         Ok(())
     }
