@@ -212,3 +212,23 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, Error> {
         .map_err(|error| fault::error(&connection, &error))?;
     Ok(connection)
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_planned_once_whatever_its_limit_is_bound_to() {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+        let connection = connect(Path::new(":memory:"), flags).unwrap();
+        connection.execute_batch("create table t (a integer primary key)").unwrap();
+        let mut statement =
+            connection.prepare("select a from t where a > ?1 order by a limit ?2").unwrap();
+        for limit in 1..4 {
+            assert!(statement.query((0, limit)).unwrap().next().unwrap().is_none());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+}
