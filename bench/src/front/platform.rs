@@ -12,8 +12,8 @@ use crate::{Failure, machine, memory::FACES};
 /// What all measurements before the public door have in common.
 #[derive(Args, Clone)]
 pub(crate) struct StandArgs {
-    /// one (process, on SQLite) or distributed (a process per service, on PostgreSQL, Redis and
-    /// Kafka of its own)
+    /// one (process, on SQLite), distributed (a process per service, on PostgreSQL, Redis and Kafka
+    /// of its own) or servers (one process, on such servers)
     #[arg(long, default_value = "one", value_name = "SHAPE")]
     pub(crate) shape: String,
     /// How long each course is measured, in seconds

@@ -20,8 +20,8 @@ pub(crate) struct RushArgs {
     /// What is played: sale, on-sale, overload, million or soak
     #[arg(long, default_value = "sale", value_name = "NAME")]
     scenario: String,
-    /// The platform that is started: one (process, on SQLite) or distributed (a process per
-    /// service, on PostgreSQL, Redis and Kafka of its own)
+    /// The platform that is started: one (process, on SQLite), distributed (a process per service,
+    /// on PostgreSQL, Redis and Kafka of its own) or servers (one process, on such servers)
     #[arg(long, default_value = "one", value_name = "SHAPE")]
     shape: String,
     /// Plays on the platform whose gateway is at this address instead, such as

@@ -88,11 +88,7 @@ pub async fn run(options: &Options, say: &(dyn Fn(&str) + Sync)) -> Result<Repor
             let world = set(scenario, &address, &journal, say).await?;
             let house = Some((house, options.product.binary.as_path()));
             let report = play(&world, house, say).await?;
-            let platform = match shape {
-                Shape::One => "one process",
-                Shape::Distributed => "distributed",
-            };
-            Ok(Report { platform: platform.to_owned(), ..report })
+            Ok(Report { platform: shape.name().to_owned(), ..report })
         }
     }
 }

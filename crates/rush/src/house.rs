@@ -1,6 +1,6 @@
 //! A platform that the rush starts for itself, to be measured and thrown away: one process on
-//! SQLite, or one process per service on PostgreSQL, Redis and Kafka of its own. Everything here
-//! blocks.
+//! SQLite, one process per service on PostgreSQL, Redis and Kafka of its own, or one process on such
+//! servers. Everything here blocks.
 
 mod layout;
 mod process;
@@ -21,8 +21,10 @@ use crate::{Failure, Scenario, meter::Part};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shape {
-    /// All services in one process.
+    /// All services in one process, on files.
     One,
+    /// All services in one process, on servers.
+    Servers,
     /// A process per service, on servers.
     Distributed,
 }
@@ -74,8 +76,20 @@ impl FromStr for Shape {
     fn from_str(word: &str) -> Result<Self, Failure> {
         match word {
             "one" => Ok(Self::One),
+            "servers" => Ok(Self::Servers),
             "distributed" => Ok(Self::Distributed),
-            _ => Err(Failure::new(format!("{word:?} is no shape: one or distributed"))),
+            _ => Err(Failure::new(format!("{word:?} is no shape: one, servers or distributed"))),
+        }
+    }
+}
+
+impl Shape {
+    /// In words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::One => "one process",
+            Self::Servers => "one process on servers",
+            Self::Distributed => "distributed",
         }
     }
 }
@@ -90,12 +104,17 @@ impl House {
         let guard = Guard::over(directory.path())?;
         let servers = match shape {
             Shape::One => None,
-            Shape::Distributed => Some(Servers::start()?),
+            Shape::Servers | Shape::Distributed => Some(Servers::start()?),
         };
+        let is_distributed = shape == Shape::Distributed;
         let layout = Layout::free(&product.services)?;
         let mut values = values(scenario);
         values.extend_from_slice(&product.values);
-        let text = layout.config(servers.as_ref(), &values)?;
+        let mut own: Vec<_> = servers.iter().flat_map(Servers::values).collect();
+        if is_distributed {
+            own.extend(layout.neighbours()?);
+        }
+        let text = layout.config(own, &values);
         let home = guard.directory().to_owned();
         let config = home.join(CONFIGURATION);
         fs::write(&config, text)?;
@@ -104,7 +123,7 @@ impl House {
             Process::new(&product.binary, &home, (name, &config), arguments)
         };
         let mut processes = Vec::new();
-        if servers.is_some() {
+        if is_distributed {
             command("migrate", &["migrate"])?.succeed()?;
             for (name, _) in &product.services {
                 let ready = layout.url(name, layout::ready_face(&product.services, name))?;
@@ -115,15 +134,16 @@ impl House {
         }
         let path = |path: &str| home.join(path).display().to_string();
         let mut stores = vec!["--config".to_owned(), path(CONFIGURATION), "--state".to_owned()];
-        if servers.is_some() {
+        if is_distributed {
             let books = path("stripe-sandbox/state/stripe_sandbox.sqlite");
             stores.extend([path("audit"), "--provider".to_owned(), books]);
         } else {
             stores.push(path("boxoffice/state"));
         }
         let mut house = Self { gateway, stores, processes, servers, guard, _directory: directory };
-        house.await_ready()?;
-        if house.servers.is_some() {
+        // All services in one process make the demo by themselves, and greet after that.
+        house.await_ready(!is_distributed)?;
+        if is_distributed {
             Process::new(&product.binary, &home, ("seed", &config), &["seed"])?.succeed()?;
         }
         Ok(house)
@@ -159,9 +179,7 @@ impl House {
         self.processes.iter_mut().try_for_each(Process::is_there)
     }
 
-    fn await_ready(&mut self) -> Result<(), Failure> {
-        // All services in one process make the demo by themselves, and greet after that.
-        let greets = self.servers.is_none();
+    fn await_ready(&mut self, greets: bool) -> Result<(), Failure> {
         for process in &mut self.processes {
             let ready = until(READY_TIME, || match process.is_there() {
                 Err(ended) => Some(Err(ended)),
@@ -213,12 +231,13 @@ impl Servers {
         })
     }
 
-    fn values(&self) -> [(&'static str, String); 3] {
+    fn values(&self) -> [(String, String); 3] {
         [
             ("boxoffice.database", self.postgres.server_url()),
             ("boxoffice.kv", self.redis.url()),
             ("boxoffice.bus", format!("kafka://{}", self.kafka.brokers())),
         ]
+        .map(|(key, value)| (key.to_owned(), value))
     }
 }
 

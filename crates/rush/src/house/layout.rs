@@ -5,7 +5,6 @@ use std::{
     fmt::Write,
 };
 
-use super::Servers;
 use crate::Failure;
 
 const SANDBOX: &str = "stripe-sandbox";
@@ -47,34 +46,38 @@ impl Layout {
         found.map(|(.., port)| format!("http://127.0.0.1:{port}")).ok_or_else(missing)
     }
 
-    /// What is the same for all processes. Later values win over earlier ones.
+    /// How processes of one service each find each other, and that they are one deployment.
+    pub(super) fn neighbours(&self) -> Result<Vec<(String, String)>, Failure> {
+        let sandbox = self.url(SANDBOX, "http")?;
+        let realtime = self.url("realtime", "http")?.replacen("http", "ws", 1);
+        let webhooks = format!("{}/webhooks/stripe", self.url("payment", "http")?);
+        let own = [
+            ("boxoffice.secret", infra::random_hex(32)?),
+            ("payment.stripe_api_base", sandbox.clone()),
+            ("gateway.payment_api_base", sandbox),
+            ("gateway.realtime_url", format!("{realtime}/ws")),
+            ("stripe-sandbox.webhook_url", webhooks),
+        ];
+        let mut values: Vec<_> = own.map(|(key, value)| (key.to_owned(), value)).into();
+        for (service, ..) in self.0.iter().filter(|(_, face, _)| *face == "grpc") {
+            let remote = format!("[{:?}]", self.url(service, "grpc")?);
+            values.push((format!("remotes.{service}"), remote));
+        }
+        Ok(values)
+    }
+
+    /// What is the same for all processes: where they listen, their `own` values, and others, which
+    /// win. Later values win over earlier ones.
     pub(super) fn config(
         &self,
-        servers: Option<&Servers>,
+        own: Vec<(String, String)>,
         values: &[(String, String)],
-    ) -> Result<String, Failure> {
+    ) -> String {
         let mut all = BTreeMap::new();
-        let mut remotes = BTreeMap::new();
         for (service, face, port) in &self.0 {
             all.insert(format!("listen.{service}.{face}"), port.to_string());
         }
-        if let Some(servers) = servers {
-            let sandbox = self.url(SANDBOX, "http")?;
-            let realtime = self.url("realtime", "http")?.replacen("http", "ws", 1);
-            let webhooks = format!("{}/webhooks/stripe", self.url("payment", "http")?);
-            let own = [
-                ("boxoffice.secret", infra::random_hex(32)?),
-                ("payment.stripe_api_base", sandbox.clone()),
-                ("gateway.payment_api_base", sandbox),
-                ("gateway.realtime_url", format!("{realtime}/ws")),
-                ("stripe-sandbox.webhook_url", webhooks),
-            ];
-            let own = own.into_iter().chain(servers.values());
-            all.extend(own.map(|(key, value)| (key.to_owned(), value)));
-            for (service, ..) in self.0.iter().filter(|(_, face, _)| *face == "grpc") {
-                remotes.insert(*service, self.url(service, "grpc")?);
-            }
-        }
+        all.extend(own);
         all.extend(values.iter().cloned());
         let mut text = String::new();
         for (key, value) in all {
@@ -83,10 +86,7 @@ impl Layout {
             let value = if plain { value } else { format!("{value:?}") };
             let _infallible = writeln!(text, "{key} = {value}");
         }
-        for (service, url) in remotes {
-            let _infallible = writeln!(text, "remotes.{service} = [{url:?}]");
-        }
-        Ok(text)
+        text
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
         let ports: BTreeSet<_> = layout.0.iter().map(|(.., port)| *port).collect();
         assert_eq!(ports.len(), 3);
         let set = |value: &str| ("booking.hold_ttl_seconds".to_owned(), value.to_owned());
-        let text = layout.config(None, &[set("10"), set("20")]).unwrap();
+        let text = layout.config(vec![set("5")], &[set("10"), set("20")]);
         assert!(text.contains("booking.hold_ttl_seconds = 20\n") && !text.contains("= 10\n"));
         assert!(text.contains("listen.gateway.http = "), "{text}");
         assert!(layout.url("gateway", "grpc").is_err());
