@@ -54,13 +54,13 @@ const LANES: usize = 2;
 const RARE: f64 = 0.002;
 /// Tables with fewer rows for each booking aren't shown.
 const SHOWN: f64 = 0.05;
-/// The length of an event's text, as the outbox has it for a moment.
-const EVENT_BYTES: usize = 800;
+/// The length of the events that a row of the outbox has for a moment.
+const EVENTS_BYTES: usize = 5_000;
 /// Nobody writes a row in more steps than this.
 const MOST_STEPS: u32 = 12;
 const BY_KEY: &str =
     "set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off";
-const OUTBOX: &str = "boxoffice_outbox";
+const OUTBOX: &str = "boxoffice_outbox_batches";
 
 impl Books {
     /// Reads all databases of the server at this url.
@@ -177,10 +177,7 @@ async fn prepare(client: &Client, tables: &[Table], bookings: u64) -> Result<(),
                 text,
                 "create unlogged table bare.src_{name} as
                  select n as nth, (n / {:.6})::bigint as booking,
-                     gen_random_uuid() as id, 'booking-events'::text as topic,
-                     gen_random_uuid()::text as key, 'booking.confirmed'::text as kind,
-                     'booking'::text as source, now() as at, gen_random_uuid()::text
-                     as correlation_id, repeat('x', {EVENT_BYTES}) as content
+                     'booking-events'::text as topic, repeat('x', {EVENTS_BYTES}) as events
                  from generate_series(0, {count}) n;",
                 table.inserted.max(RARE)
             )?;
@@ -267,10 +264,8 @@ impl Table {
             let share = format!("nth % {steps} = {step}");
             let share = if self.inserted > 1.5 { share } else { format!("0 = {step}") };
             let (into, from) = if self.is_outbox {
-                let into = "(seq, id, topic, key, kind, source, at, correlation_id, content)
-                            overriding system value";
-                let from = "nth, id, topic, key, kind, source, at, correlation_id, content";
-                (into.to_owned(), from.to_owned())
+                let into = "(seq, topic, events) overriding system value";
+                (into.to_owned(), "nth, topic, events".to_owned())
             } else {
                 let list = columns.join(", ");
                 (format!("({list}) overriding system value"), list)

@@ -99,7 +99,8 @@ const LOGGED: &[Fact] = &[
     fact(
         "span",
         "select topic, 1, min(seq),
-           (select seq + 1 from source.sqlite_sequence where name = 'boxoffice_outbox'), count(*),
+           (select seq + 1 from source.sqlite_sequence where name = 'boxoffice_outbox_batches'),
+           count(*),
            case when min(seq) > 1 then at end
          from boxoffice_outbox group by topic",
     ),

@@ -27,12 +27,24 @@ pub use vault::Vault;
 /// The tables that every service database has: outbox, inbox, idempotency records.
 pub const MIGRATIONS: db::Migrations = db::Migrations {
     owner: "platform",
-    postgres: &[db::Migration {
-        name: "0001_platform",
-        sql: include_str!("../migrations/postgres/0001_platform.sql"),
-    }],
-    sqlite: &[db::Migration {
-        name: "0001_platform",
-        sql: include_str!("../migrations/sqlite/0001_platform.sql"),
-    }],
+    postgres: &[
+        db::Migration {
+            name: "0001_platform",
+            sql: include_str!("../migrations/postgres/0001_platform.sql"),
+        },
+        db::Migration {
+            name: "0002_outbox_batches",
+            sql: include_str!("../migrations/postgres/0002_outbox_batches.sql"),
+        },
+    ],
+    sqlite: &[
+        db::Migration {
+            name: "0001_platform",
+            sql: include_str!("../migrations/sqlite/0001_platform.sql"),
+        },
+        db::Migration {
+            name: "0002_outbox_batches",
+            sql: include_str!("../migrations/sqlite/0002_outbox_batches.sql"),
+        },
+    ],
 };

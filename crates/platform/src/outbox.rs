@@ -1,6 +1,7 @@
 //! The transactional outbox: events are written beside the state, and relayed to the event log by a
 //! task; or read in place, where outbox and log are in one process on SQLite.
 
+mod batch;
 pub(crate) mod follow;
 mod relay;
 #[cfg(test)]
@@ -11,13 +12,13 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use db::{Db, Engine, Row, Sql, Tx, Value};
+use db::{Db, Engine, Sql, Tx, Value};
 use prometheus_client::metrics::{counter::Counter, gauge::Gauge};
 use tokio::sync::Notify;
 
 use crate::{
     Metrics, Tasks,
-    bus::{self, Bus, Envelope},
+    bus::{Bus, Envelope},
 };
 
 /// The outbox of one service, which tells of one topic. Cheap to clone.
@@ -49,9 +50,19 @@ impl Outbox {
             let text = format!("{} is on {}, not on {}", other.kind, other.topic, self.topic);
             return Err(db::Error::Statement(text));
         }
+        let batches = batch::batches(events);
+        let batches = batches.map_err(|error| db::Error::Statement(error.to_string()))?;
+        let topic = || Value::from(self.topic);
         match tx.engine() {
-            Engine::Postgres => tx.execute(APPEND, &columns(events)).await?,
-            Engine::Sqlite => tx.execute_many(APPEND, &rows(events)).await?,
+            Engine::Postgres => {
+                let events = batches.into_iter().map(|batch| batch.events).collect();
+                tx.execute(APPEND, &[topic(), Value::Texts(events)]).await?
+            }
+            Engine::Sqlite => {
+                let row =
+                    |batch: batch::Batch| vec![topic(), batch.events.into(), batch.count.into()];
+                tx.execute_many(APPEND, &batches.into_iter().map(row).collect::<Vec<_>>()).await?
+            }
         };
         Ok(())
     }
@@ -102,59 +113,13 @@ impl Meters {
     }
 }
 
-/// The event of a row: number, id, topic, key, kind, source, moment, correlation, content.
-fn envelope(row: &Row) -> Result<Envelope, db::Error> {
-    Ok(Envelope {
-        id: row.get(1)?,
-        topic: bus::topic(row.get(2)?),
-        key: row.get(3)?,
-        kind: row.get::<String>(4)?.into(),
-        source: row.get::<String>(5)?.into(),
-        at: row.get(6)?,
-        correlation_id: row.get::<String>(7)?.into(),
-        content: row.get::<String>(8)?.into(),
-    })
-}
-
 /// On PostgreSQL one statement for all rows, numbered in their order; on SQLite one statement a
-/// row.
+/// row, whose number is that of its last event.
 const APPEND: Sql = Sql::split(
-    "insert into boxoffice_outbox (id, topic, key, kind, source, at, correlation_id, content)
-     select id, topic, key, kind, source, at, correlation_id, content
-     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
-                 $7::text[], $8::text[]) with ordinality
-       as event (id, topic, key, kind, source, at, correlation_id, content, position)
+    "insert into boxoffice_outbox_batches (topic, events)
+     select $1, events from unnest($2::text[]) with ordinality as batch (events, position)
      order by position",
-    "insert into boxoffice_outbox (id, topic, key, kind, source, at, correlation_id, content)
-     values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    "insert into boxoffice_outbox_batches (topic, events, count, seq)
+     values ($1, $2, $3, $3 + coalesce(
+       (select seq from sqlite_sequence where name = 'boxoffice_outbox_batches'), 0))",
 );
-
-fn columns(events: &[Envelope]) -> [Value; 8] {
-    let texts = |of: fn(&Envelope) -> String| Value::Texts(events.iter().map(of).collect());
-    [
-        Value::Uuids(events.iter().map(|event| event.id.uuid()).collect()),
-        texts(|event| event.topic.to_string()),
-        texts(|event| event.key.clone()),
-        texts(|event| event.kind.to_string()),
-        texts(|event| event.source.to_string()),
-        Value::Times(events.iter().map(|event| event.at).collect()),
-        texts(|event| event.correlation_id.to_string()),
-        texts(|event| (*event.content).to_owned()),
-    ]
-}
-
-fn rows(events: &[Envelope]) -> Vec<Vec<Value>> {
-    let row = |event: &Envelope| {
-        vec![
-            event.id.into(),
-            event.topic.as_ref().into(),
-            event.key.as_str().into(),
-            event.kind.as_ref().into(),
-            event.source.as_ref().into(),
-            event.at.into(),
-            event.correlation_id.as_ref().into(),
-            event.content.as_ref().into(),
-        ]
-    };
-    events.iter().map(row).collect()
-}

@@ -27,8 +27,8 @@ const KEPT_TOPICS: [&str; 2] = [ACCOUNT_EVENTS, CATALOG_EVENTS];
 const TRIM_PERIOD: Duration = Duration::from_secs(30);
 /// The most events removed in one transaction.
 const TRIM_BATCH: i64 = 2_000;
-/// The same of an outbox, whose service waits meanwhile.
-const TRIM_OUTBOX_BATCH: i64 = 250;
+/// The most rows of an outbox, whose service waits meanwhile.
+const TRIM_OUTBOX_BATCH: i64 = 50;
 
 pub(super) struct Memory {
     db: Db,

@@ -342,7 +342,7 @@ pub(super) async fn trim(
     Ok(passed >= first + limit)
 }
 
-/// As [`trim`], of an outbox.
+/// As [`trim`], of an outbox, by rows.
 pub(super) async fn trim_outbox(
     db: &Db,
     (stream, outbox): (&'static str, &Db),
@@ -354,13 +354,7 @@ pub(super) async fn trim_outbox(
             Box::pin(async move { Ok(number(tx, PASSED_BY_ALL, &[stream.into()]).await?) })
         })
         .await;
-    let passed = passed?.unwrap_or(0) - kept;
-    let (first, _) = follow::ends(outbox).await?;
-    if passed < first {
-        return Ok(false);
-    }
-    follow::trim(outbox, passed.min(first + limit - 1)).await?;
-    Ok(passed >= first + limit)
+    follow::trim(outbox, passed?.unwrap_or(0) - kept, limit).await
 }
 
 async fn number(tx: &mut Tx, sql: impl Into<Sql>, params: &[Value]) -> Result<Option<i64>, Error> {

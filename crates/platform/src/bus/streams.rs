@@ -54,13 +54,13 @@ impl Outboxes {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(stream).cloned()
     }
 
-    /// At most `limit` events of an outbox after number `seq`; none while it is not there.
+    /// About `limit` events of an outbox after number `seq`; none while it is not there.
     pub(super) async fn read(&self, stream: &str, seq: i64, limit: u32) -> Result<Page, Failure> {
         let Some(outbox) = self.get(stream) else {
             return Ok(Page::nothing(seq));
         };
         let (events, last) = follow::page(&outbox, seq, limit.into()).await?;
-        let is_whole = events.len() < limit as usize;
+        let is_whole = events.last().is_none_or(|(number, _)| *number >= last);
         let records = events.iter().map(|(number, event)| (*number, event.here())).collect();
         Ok(Page { last, records, is_whole })
     }

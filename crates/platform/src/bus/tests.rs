@@ -203,8 +203,9 @@ async fn of_an_outbox_too_only_what_all_groups_have_passed_is_trimmed() {
     let room = testkit::sqlite(&[&MIGRATIONS]).await;
     let bus = Bus::memory(log.db.clone(), tasks.clone()).await.unwrap();
     let (outbox, stream) = (Outbox::new(BOOKING_EVENTS), outbox_of(BOOKING_EVENTS).unwrap());
-    let events = (1..=10).map(|number| conformance::event("a", number)).collect();
-    write(&room.db, &outbox, events).await;
+    for number in 1..=10 {
+        write(&room.db, &outbox, vec![conformance::event("a", number)]).await;
+    }
     assert!(bus.follow(BOOKING_EVENTS, &room.db).is_some());
     let ends = async || crate::outbox::follow::ends(&room.db).await.unwrap();
     let trim = async || store::trim_outbox(&log.db, (stream, &room.db), 2, 3).await.unwrap();
@@ -219,6 +220,15 @@ async fn of_an_outbox_too_only_what_all_groups_have_passed_is_trimmed() {
     assert_eq!(ends().await, (7, 10), "two of what all have passed are kept");
     assert_eq!(bus.lag("two", &[BOOKING_EVENTS]).await.unwrap(), 2);
     assert_eq!(bus.lag("new", &[BOOKING_EVENTS]).await.unwrap(), 4);
+    // Events that were written together go together.
+    write(&room.db, &outbox, (11..=20).map(|number| conformance::event("a", number)).collect())
+        .await;
+    for group in ["one", "two"] {
+        passes(&log.db, group, stream, 18).await;
+    }
+    assert!(trim().await, "there is more");
+    assert!(!trim().await);
+    assert_eq!(ends().await, (11, 20), "two of what was passed are kept, and with them their row");
     tasks.stop(Duration::from_secs(5)).await;
 }
 
@@ -231,7 +241,9 @@ async fn an_outbox_is_trimmed_by_the_log_unless_its_topic_is_kept_whole() {
     for (topic, first) in [(BOOKING_EVENTS, 3), (CATALOG_EVENTS, 1)] {
         let (room, outbox) = (testkit::sqlite(&[&MIGRATIONS]).await, Outbox::new(topic));
         let event = |number| Envelope { topic: topic.into(), ..conformance::event("a", number) };
-        write(&room.db, &outbox, (1..=4).map(event).collect()).await;
+        for number in 1..=4 {
+            write(&room.db, &outbox, vec![event(number)]).await;
+        }
         Memory::follow(&memory, topic, &room.db).unwrap();
         passes(&log.db, "one", outbox_of(topic).unwrap(), 4).await;
         memory.trim().await.unwrap();

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use db::{Db, Row, Tx};
+use db::{Db, Tx, Value};
 use kernel::Failure;
 use tokio::{
     sync::Notify,
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Meters, envelope};
+use super::{Meters, batch::envelopes};
 use crate::{
     Metrics, Tasks,
     bus::{Envelope, Followed},
@@ -25,11 +25,16 @@ const BATCH: i64 = 1_000;
 /// The least time from one look to the next: in a rush what is written meanwhile is told together.
 const PACE: Duration = Duration::from_millis(20);
 
-const LAST: &str = "select seq from sqlite_sequence where name = 'boxoffice_outbox'";
-const FIRST: &str = "select min(seq) from boxoffice_outbox";
-const AFTER: &str = "select seq, id, topic, key, kind, source, at, correlation_id, content
-    from boxoffice_outbox where seq > $1 order by seq limit $2";
-const TRIM: &str = "delete from boxoffice_outbox where seq <= $1";
+/// In a rush a row has more events than this.
+const EVENTS_A_ROW: i64 = 8;
+
+const LAST: &str = "select seq from sqlite_sequence where name = 'boxoffice_outbox_batches'";
+const FIRST: &str = "select seq - count + 1 from boxoffice_outbox_batches order by seq limit 1";
+const AFTER: &str = "select seq, count, topic, events from boxoffice_outbox_batches
+    where seq > $1 order by seq limit $2";
+const PASSED: &str = "select seq from boxoffice_outbox_batches where seq <= $1
+    order by seq limit 1 offset $2";
+const TRIM: &str = "delete from boxoffice_outbox_batches where seq <= $1";
 
 /// Starts to tell the groups of `log` what is written to the outbox in `db`.
 pub(super) fn start(
@@ -79,35 +84,41 @@ impl Follower {
         };
         loop {
             let next_at = Instant::now() + PACE;
-            let (events, _) = page(&self.db, last, BATCH).await?;
+            let (events, there) = page(&self.db, last, BATCH).await?;
             let Some((newest, _)) = events.last() else { return Ok(()) };
             last = *newest;
             self.followed.tell(last, &events);
             *told = Some(last);
             self.meters.published.inc_by(events.len().try_into().unwrap_or(u64::MAX));
-            if events.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+            if last >= there {
                 stopping.run_until_cancelled(sleep_until(next_at)).await;
             }
         }
     }
 }
 
-/// Up to `limit` events of an outbox that is a log, from the one after number `seq` on, and the
-/// number of the last that there is at the same moment.
+/// About as many events as `limit` of an outbox that is a log, from the one after number `seq` on,
+/// and the number of the last that there is at the same moment.
 pub(crate) async fn page(
     db: &Db,
     seq: i64,
     limit: i64,
 ) -> Result<(Vec<(i64, Envelope)>, i64), Failure> {
+    let rows = limit / EVENTS_A_ROW + 1;
     let read = db.read(move |tx| {
         Box::pin(async move {
-            let rows = tx.query(AFTER, &[seq.into(), limit.into()]).await?;
-            Ok::<_, Failure>((rows, number(tx, LAST).await?.unwrap_or(0)))
+            let rows = tx.query(AFTER, &[seq.into(), rows.into()]).await?;
+            Ok::<_, Failure>((rows, number(tx, LAST, &[]).await?.unwrap_or(0)))
         })
     });
     let (rows, last) = read.await?;
-    let numbered = |row: &Row| Ok::<_, Failure>((row.get(0)?, envelope(row)?));
-    Ok((rows.iter().map(numbered).collect::<Result<_, _>>()?, last))
+    let mut events = Vec::new();
+    for row in &rows {
+        let first = row.get::<i64>(0)? - row.get::<i64>(1)? + 1;
+        let numbered = (first..).zip(envelopes(row, 2)?);
+        events.extend(numbered.filter(|(number, _)| *number > seq));
+    }
+    Ok((events, last))
 }
 
 /// The numbers of the first event of an outbox that is a log, as far as it was not trimmed, and of
@@ -115,23 +126,35 @@ pub(crate) async fn page(
 pub(crate) async fn ends(db: &Db) -> Result<(i64, i64), Failure> {
     db.read(|tx| {
         Box::pin(async move {
-            let last = number(tx, LAST).await?.unwrap_or(0);
-            Ok((number(tx, FIRST).await?.unwrap_or(last + 1), last))
+            let last = number(tx, LAST, &[]).await?.unwrap_or(0);
+            Ok((number(tx, FIRST, &[]).await?.unwrap_or(last + 1), last))
         })
     })
     .await
 }
 
-/// Deletes the events of an outbox that is a log up to number `seq`.
-pub(crate) async fn trim(db: &Db, seq: i64) -> Result<(), Failure> {
-    db.write(move |tx| {
-        Box::pin(async move { Ok::<_, Failure>(tx.execute(TRIM, &[seq.into()]).await?) })
-    })
-    .await
-    .map(drop)
+/// Deletes the events of an outbox that is a log up to number `seq`, as far as all of their rows
+/// are; at most `limit` rows. Answers whether there are more.
+pub(crate) async fn trim(db: &Db, seq: i64, limit: i64) -> Result<bool, Failure> {
+    let ends = db.read(move |tx| {
+        Box::pin(async move {
+            let first = number(tx, PASSED, &[seq.into(), Value::I64(0)]).await?;
+            let after = number(tx, PASSED, &[seq.into(), limit.into()]).await?;
+            Ok::<_, Failure>((first, after))
+        })
+    });
+    let (first, after) = ends.await?;
+    if first.is_some() {
+        let last = after.map_or(seq, |after| after - 1);
+        db.write(move |tx| {
+            Box::pin(async move { Ok::<_, Failure>(tx.execute(TRIM, &[last.into()]).await?) })
+        })
+        .await?;
+    }
+    Ok(after.is_some())
 }
 
-async fn number(tx: &mut Tx, sql: &'static str) -> Result<Option<i64>, Failure> {
-    let row = tx.query_opt(sql, &[]).await?;
+async fn number(tx: &mut Tx, sql: &'static str, params: &[Value]) -> Result<Option<i64>, Failure> {
+    let row = tx.query_opt(sql, params).await?;
     Ok(row.map_or(Ok(None), |row| row.get(0))?)
 }

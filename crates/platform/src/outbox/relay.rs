@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Meters, Outbox, envelope};
+use super::{Meters, Outbox, batch::envelopes};
 use crate::{
     Metrics, SystemIds, Tasks,
     bus::{Bus, Envelope},
@@ -23,8 +23,8 @@ use crate::{
 
 /// How often to look without being woken: for other replicas' events, and what a crash left.
 const PERIOD: Duration = Duration::from_millis(250);
-/// The most events handed to the log at once.
-const BATCH: usize = 1_000;
+/// The most rows whose events are handed to the log at once.
+const BATCH: usize = 100;
 /// The least time from one batch's beginning to the next: in a rush what is written meanwhile
 /// shares the next one. What comes after a rest goes at once.
 const PACE: Duration = Duration::from_millis(30);
@@ -88,7 +88,7 @@ impl Relay {
             }
             self.bus.publish(&batch.events).await?;
             self.meters.published.inc_by(batch.events.len().try_into().unwrap_or(u64::MAX));
-            if batch.events.len() < BATCH {
+            if batch.sequences.len() < BATCH {
                 stopping.run_until_cancelled(sleep_until(next_at)).await;
             }
             done = batch.sequences;
@@ -97,7 +97,7 @@ impl Relay {
 
     /// Whether any row waits. Reads only, as most looks find nothing.
     pub(super) async fn any(&self) -> Result<bool, Failure> {
-        const ANY: &str = "select 1 from boxoffice_outbox limit 1";
+        const ANY: &str = "select 1 from boxoffice_outbox_batches limit 1";
         let any = self
             .db
             .read(|tx| Box::pin(async move { Ok::<_, Failure>(tx.query_opt(ANY, &[]).await?) }));
@@ -132,7 +132,7 @@ impl Relay {
         let mut batch = Batch::default();
         for row in rows {
             batch.sequences.push(row.get(0)?);
-            batch.events.push(envelope(&row)?);
+            batch.events.extend(envelopes(&row, 1)?);
         }
         self.meters.pending.set(batch.events.len().try_into().unwrap_or(i64::MAX));
         Ok(batch)
@@ -142,12 +142,12 @@ impl Relay {
 /// Deletes rows, and reads up to `limit` others: on PostgreSQL in one statement. SQLite's rows are
 /// committed in the order of their numbers, so that all up to the last that was read are done.
 async fn advance(tx: &mut Tx, done: Vec<i64>, limit: usize) -> Result<Vec<Row>, db::Error> {
-    const ADVANCE: &str = "with gone as (delete from boxoffice_outbox where seq = any($1))
-        select seq, id, topic, key, kind, source, at, correlation_id, content
-        from boxoffice_outbox where seq <> all($1) order by seq limit $2";
-    const DELETE: &str = "delete from boxoffice_outbox where seq <= $1";
-    const NEXT: &str = "select seq, id, topic, key, kind, source, at, correlation_id, content
-        from boxoffice_outbox order by seq limit $1";
+    const ADVANCE: &str = "with gone as (delete from boxoffice_outbox_batches where seq = any($1))
+        select seq, topic, events from boxoffice_outbox_batches where seq <> all($1)
+        order by seq limit $2";
+    const DELETE: &str = "delete from boxoffice_outbox_batches where seq <= $1";
+    const NEXT: &str = "select seq, topic, events from boxoffice_outbox_batches
+        order by seq limit $1";
     let limit = Value::I64(i64::try_from(limit).unwrap_or(i64::MAX));
     let Some(last) = done.last().copied() else { return tx.query(NEXT, &[limit]).await };
     match tx.engine() {

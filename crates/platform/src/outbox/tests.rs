@@ -12,7 +12,7 @@ use testkit::{SeededIds, TestDb};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{relay::Relay, *};
+use super::{batch::batches, relay::Relay, *};
 use crate::{MIGRATIONS, bus::BOOKING_EVENTS};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -268,4 +268,105 @@ async fn replicas_that_relay_at_once_lose_and_reorder_nothing() {
     assert_eq!(tasks.stop(Duration::from_secs(10)).await, 0);
     assert_eq!(pending(&test.db).await, 0);
     log.tasks.stop(Duration::from_secs(10)).await;
+}
+
+#[test]
+fn a_row_has_as_many_events_as_fit_and_a_long_one_has_its_own() {
+    let mut events = events(&SeededIds::new(7), 100);
+    events[50].content = format!("\"{}\"", "x".repeat(20_000)).into();
+    let batches = batches(&events).unwrap();
+    assert_eq!(batches.iter().map(|batch| batch.count).sum::<i64>(), 100);
+    let long: Vec<_> = batches.iter().filter(|batch| batch.events.len() > 7_000).collect();
+    assert!(matches!(long[..], [batch::Batch { count: 1, .. }]), "{long:?}");
+    assert!((3..12).contains(&batches.len()), "{} rows", batches.len());
+    for batch in &batches {
+        let read: Vec<serde_json::Value> = serde_json::from_str(&batch.events).unwrap();
+        assert_eq!(i64::try_from(read.len()).unwrap(), batch.count);
+    }
+    assert!(super::batch::batches(&[]).unwrap().is_empty());
+}
+
+/// What an older version has written is told by this one, and numbers go on.
+#[tokio::test]
+async fn an_outbox_with_a_row_an_event_becomes_one_with_a_row_a_batch() {
+    const OLDER: db::Migrations = db::Migrations {
+        postgres: MIGRATIONS.postgres.split_at(1).0,
+        sqlite: MIGRATIONS.sqlite.split_at(1).0,
+        ..MIGRATIONS
+    };
+    for test in testkit::databases(&[&OLDER]).await {
+        let events = events(&SeededIds::new(8), 13);
+        let old = events[..10].to_vec();
+        let written = test.db.write(move |tx| {
+            let old = old.clone();
+            Box::pin(async move {
+                for event in &old {
+                    let row = [
+                        event.id.into(),
+                        event.topic.as_ref().into(),
+                        event.key.as_str().into(),
+                        event.kind.as_ref().into(),
+                        event.source.as_ref().into(),
+                        event.at.into(),
+                        event.correlation_id.as_ref().into(),
+                        event.content.as_ref().into(),
+                    ];
+                    let insert = "insert into boxoffice_outbox
+                        (id, topic, key, kind, source, at, correlation_id, content)
+                        values ($1, $2, $3, $4, $5, $6, $7, $8)";
+                    tx.execute(insert, &row).await?;
+                }
+                tx.execute("delete from boxoffice_outbox where seq <= 3", &[]).await
+            })
+        });
+        assert_eq!(Result::<u64, Error>::unwrap(written.await), 3);
+        test.db.migrate(&[&MIGRATIONS]).await.unwrap();
+        let outbox = Outbox::new(BOOKING_EVENTS);
+        append(&outbox, &test.db, &events[10..]).await;
+        assert_eq!(pending(&test.db).await, 10);
+        let log = Log::open().await;
+        let relay = Relay::new(test.db.clone(), log.bus.clone(), &Metrics::new());
+        let found = relay.next(Vec::new()).await.unwrap().events;
+        let parsed = |event: &Envelope| {
+            let content: serde_json::Value = serde_json::from_str(&event.content).unwrap();
+            (event.id, event.key.clone(), event.at, content)
+        };
+        let expected: Vec<_> = events[3..].iter().map(parsed).collect();
+        assert_eq!(found.iter().map(parsed).collect::<Vec<_>>(), expected);
+        if test.db.engine() == Engine::Sqlite {
+            assert_eq!(follow::ends(&test.db).await.unwrap(), (4, 13), "numbers go on");
+        }
+        log.tasks.stop(Duration::from_secs(10)).await;
+    }
+}
+
+/// Who looks into the database sees the events one by one.
+#[tokio::test]
+async fn the_view_shows_the_events() {
+    for test in testkit::databases(&[&MIGRATIONS]).await {
+        let (outbox, events) = (Outbox::new(BOOKING_EVENTS), events(&SeededIds::new(9), 40));
+        append(&outbox, &test.db, &events[..1]).await;
+        append(&outbox, &test.db, &events[1..]).await;
+        let read = test.db.read(|tx| {
+            let all = "select id, topic, key, kind, source, at, correlation_id, content, seq
+                       from boxoffice_outbox order by seq";
+            Box::pin(async move { tx.query(all, &[]).await })
+        });
+        let rows = Result::<_, Error>::unwrap(read.await);
+        assert_eq!(rows.len(), 40);
+        for (event, row) in events.iter().zip(&rows) {
+            assert_eq!(row.get::<MessageId>(0).unwrap(), event.id);
+            assert_eq!(row.get::<String>(1).unwrap(), event.topic);
+            assert_eq!(row.get::<String>(2).unwrap(), event.key);
+            assert_eq!(row.get::<String>(3).unwrap(), event.kind);
+            assert_eq!(row.get::<String>(4).unwrap(), event.source);
+            assert_eq!(row.get::<Timestamp>(5).unwrap(), event.at);
+            assert_eq!(*row.get::<String>(6).unwrap(), *event.correlation_id);
+            let content: serde_json::Value =
+                serde_json::from_str(&row.get::<String>(7).unwrap()).unwrap();
+            assert_eq!(content, serde_json::from_str::<serde_json::Value>(&event.content).unwrap());
+        }
+        let numbers: Vec<i64> = rows.iter().map(|row| row.get(8).unwrap()).collect();
+        assert!(numbers.is_sorted(), "{numbers:?}");
+    }
 }

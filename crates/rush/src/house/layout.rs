@@ -68,11 +68,7 @@ impl Layout {
 
     /// What is the same for all processes: where they listen, their `own` values, and others, which
     /// win. Later values win over earlier ones.
-    pub(super) fn config(
-        &self,
-        own: Vec<(String, String)>,
-        values: &[(String, String)],
-    ) -> String {
+    pub(super) fn config(&self, own: Vec<(String, String)>, values: &[(String, String)]) -> String {
         let mut all = BTreeMap::new();
         for (service, face, port) in &self.0 {
             all.insert(format!("listen.{service}.{face}"), port.to_string());
