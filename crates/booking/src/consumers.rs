@@ -10,7 +10,7 @@ mod payment_refunded;
 
 use std::sync::Arc;
 
-use kernel::{BookingId, Failure};
+use kernel::{BookingId, Failure, MessageId};
 use platform::bus::{Delivery, Handler};
 
 use crate::{
@@ -60,9 +60,35 @@ async fn decide<F>(
 where
     F: Fn(&mut Change) -> Result<bool, Error> + Send + Sync + 'static,
 {
+    decide_by(app, delivery, (booking_id, Some(delivery.id)), decision).await
+}
+
+/// As [`decide`], without remembering the event: for decisions that change nothing where they were
+/// made before.
+async fn decide_again<F>(
+    app: &Arc<App>,
+    delivery: &Delivery,
+    booking_id: &str,
+    decision: F,
+) -> Result<(), Error>
+where
+    F: Fn(&mut Change) -> Result<bool, Error> + Send + Sync + 'static,
+{
+    decide_by(app, delivery, (booking_id, None), decision).await
+}
+
+async fn decide_by<F>(
+    app: &Arc<App>,
+    delivery: &Delivery,
+    (booking_id, message): (&str, Option<MessageId>),
+    decision: F,
+) -> Result<(), Error>
+where
+    F: Fn(&mut Change) -> Result<bool, Error> + Send + Sync + 'static,
+{
     let id: BookingId = wire::id("booking_id", booking_id)?;
     let context = delivery.context(NAME);
-    let decided = match app.decide(&context, (id, Some(delivery.id)), decision).await {
+    let decided = match app.decide(&context, (id, message), decision).await {
         // No try can heal that: to the dead letters, where somebody sees it.
         Err(Error::NotFound) => {
             return Err(Failure::invalid("booking_id", "no booking of ours").into());

@@ -7,7 +7,7 @@ use kernel::Failure;
 use platform::bus::Delivery;
 use wire::pb::payment::v1::PaymentChanged;
 
-use super::{decide, give_back, note_payment};
+use super::{decide_again, give_back, note_payment};
 use crate::{
     Error,
     app::App,
@@ -18,13 +18,14 @@ use crate::{
 pub(super) async fn payment_authorized(app: &Arc<App>, delivery: &Delivery) -> Result<(), Error> {
     let event: PaymentChanged = delivery.read()?;
     let payment_id = event.payment_id;
-    decide(app, delivery, &event.booking_id, move |change| {
+    decide_again(app, delivery, &event.booking_id, move |change| {
         paid(change, &payment_id, Input::PaymentAuthorized)
     })
     .await
 }
 
-/// What an authorization or a capture leads to.
+/// What an authorization or a capture leads to. No state that it leads to takes it again, and what
+/// is to be given back is given back once however often that is asked for.
 pub(super) fn paid(change: &mut Change, payment_id: &str, input: Input) -> Result<bool, Error> {
     note_payment(change, payment_id)?;
     match change.booking.state.status {

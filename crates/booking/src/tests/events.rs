@@ -50,6 +50,17 @@ async fn an_event_that_comes_twice_has_one_effect() {
         // Its twin: not known as the same event, it has its effect again.
         stage.tell(&app, "payment.declined", id).await;
         assert_eq!(stage.load(id).await.version, version + 1);
+        // These are not remembered: where they come again, the booking is past them.
+        stage.authorize(id);
+        let paid = ["payment.authorized", "payment.captured"].map(|kind| stage.event(kind, id));
+        consumers::handle(&app, &paid[0]).await.unwrap();
+        let confirmed = stage.load(id).await;
+        assert_eq!(confirmed.state.status, Status::Confirmed);
+        for again in paid.iter().chain(&paid) {
+            consumers::handle(&app, again).await.unwrap();
+        }
+        assert_eq!(stage.load(id).await.version, confirmed.version);
+        assert_eq!(stage.world.count("IssueTickets"), 1);
     }
 }
 
