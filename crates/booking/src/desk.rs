@@ -3,7 +3,7 @@
 //! looks at each as it is by then, and writes each once.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -22,7 +22,7 @@ use crate::{
     change::Change,
     domain::{Booking, RefusedWish},
     store::{
-        self,
+        self, StoredStep,
         keys::{self, Answer, Claim},
     },
 };
@@ -149,7 +149,8 @@ struct Batch<'a> {
     versions: HashMap<BookingId, i64>,
     /// As they are by now, as far as they are known.
     bookings: HashMap<BookingId, Booking>,
-    changed: BTreeSet<BookingId>,
+    /// Those of them that are to be saved, each with the steps that it took.
+    changed: BTreeMap<BookingId, Vec<StoredStep<'static>>>,
     envelopes: Vec<Envelope>,
 }
 
@@ -173,14 +174,14 @@ impl<'a> Batch<'a> {
             }
         }
         let claimed = keys::claim_all(tx, &claims).await?;
-        let (got, lost): (Vec<_>, Vec<_>) =
-            claims.into_iter().partition(|claim| claimed.contains(&claim.id()));
-        let new = got.into_iter().filter_map(|claim| match claim {
-            Claim::Booking(booking) => Some(booking),
-            Claim::Refusal(_) => None,
+        let openings = writes.iter().filter_map(|write| match write {
+            Write::Open(prepared) => Some(&prepared.change),
+            _ => None,
         });
-        store::insert_all(tx, &new.collect::<Vec<_>>()).await?;
-        let known = keys::find_all(tx, lost.iter().map(Claim::key)).await?;
+        let new = openings.filter(|change| claimed.contains(&change.booking.id));
+        store::insert_all(tx, new).await?;
+        let lost = claims.iter().filter(|claim| !claimed.contains(&claim.id()));
+        let known = keys::find_all(tx, lost.map(Claim::key)).await?;
         wanted.extend(known.values().filter_map(|answer| match answer {
             Answer::Booking(id) => Some(*id),
             Answer::Refusal(_) => None,
@@ -204,7 +205,7 @@ impl<'a> Batch<'a> {
             fresh,
             versions,
             bookings,
-            changed: BTreeSet::new(),
+            changed: BTreeMap::new(),
             envelopes: Vec::new(),
         })
     }
@@ -243,7 +244,7 @@ impl<'a> Batch<'a> {
         let version = now.map(|now| now.version).or_else(|| self.versions.get(&id).copied());
         if version == Some(change.against) {
             self.takes(change, envelopes.iter().cloned());
-            self.becomes(change.booking.clone());
+            self.becomes(change);
             return Ok(Wrote::Done);
         }
         now.map(|now| Wrote::Instead(Box::new(now.clone()))).ok_or(Error::NotFound)
@@ -270,26 +271,29 @@ impl<'a> Batch<'a> {
         }
         let envelopes = self.desk.envelopes(&question.context, &change)?;
         self.takes(&change, envelopes);
-        self.becomes(change.booking.clone());
+        self.becomes(&change);
         let mine = !leased && change.booking.cursor.leased;
         let booking = change.booking.clone();
         Ok(Wrote::Decided(Some(Box::new(Decided { booking, mine, change: Some(change) }))))
     }
 
-    /// Notes the steps of a change that holds, and what it tells.
+    /// Notes what a change that holds leaves behind, and what it tells.
     fn takes(&mut self, change: &Change, envelopes: impl IntoIterator<Item = Envelope>) {
         self.notes.add(change);
         self.envelopes.extend(envelopes);
     }
 
-    fn becomes(&mut self, booking: Booking) {
-        self.changed.insert(booking.id);
-        self.bookings.insert(booking.id, booking);
+    /// Has a booking be what a change makes of it, with the steps of the change.
+    fn becomes(&mut self, change: &Change) {
+        let booking = &change.booking;
+        self.changed.entry(booking.id).or_default().extend(store::steps(change));
+        self.bookings.insert(booking.id, booking.clone());
     }
 
     /// Writes each changed booking as it is in the end, and all that its changes tell.
     async fn write(self, tx: &mut Tx) -> Result<(), Error> {
-        let changed = self.changed.iter().filter_map(|id| self.bookings.get(id));
+        let changed = self.changed.iter();
+        let changed = changed.filter_map(|(id, steps)| Some((self.bookings.get(id)?, &**steps)));
         store::save_all(tx, changed).await?;
         store::note_all(tx, self.notes).await?;
         self.desk.outbox.append(tx, &self.envelopes).await?;

@@ -61,6 +61,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
             name: "0003_lists",
             sql: include_str!("../migrations/postgres/0003_lists.sql"),
         },
+        db::Migration {
+            name: "0004_history",
+            sql: include_str!("../migrations/postgres/0004_history.sql"),
+        },
     ],
     sqlite: &[
         db::Migration {
@@ -74,6 +78,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
         db::Migration {
             name: "0003_lists",
             sql: include_str!("../migrations/sqlite/0003_lists.sql"),
+        },
+        db::Migration {
+            name: "0004_history",
+            sql: include_str!("../migrations/sqlite/0004_history.sql"),
         },
     ],
 };

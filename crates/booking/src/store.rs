@@ -1,5 +1,6 @@
 //! The SQL of bookings, their history and their dead letters. One function, one promise.
 
+mod history;
 pub(crate) mod keys;
 mod stored;
 #[cfg(test)]
@@ -7,15 +8,16 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
-use db::{Sql, Tx, Value};
+use db::{History, Sql, Tx};
 use kernel::{AccountId, BookingId, Timestamp};
 
+pub(crate) use self::history::{StoredStep, history, steps};
 use crate::{
-    change::{Change, DeadLetter, Transition},
-    domain::{Booking, Input, Status, Step},
+    change::{Change, DeadLetter},
+    domain::{Booking, Step},
 };
 
-/// All columns, in the order in which [`stored::booking`] reads them.
+/// All columns but the history, in the order in which [`stored::booking`] reads them.
 macro_rules! columns {
     () => {
         "id, reference, account_id, idempotency_key, event_id, choice, admitted, status, \
@@ -25,35 +27,44 @@ macro_rules! columns {
     };
 }
 
-/// Writes new bookings down. A new booking has no offer and no payment yet.
-pub(crate) async fn insert_all(tx: &mut Tx, bookings: &[&Booking]) -> Result<(), db::Error> {
+/// Writes new bookings down, each with its first steps. A new booking has no offer and no payment
+/// yet.
+pub(crate) async fn insert_all(
+    tx: &mut Tx,
+    openings: impl Iterator<Item = &Change>,
+) -> Result<(), db::Error> {
     const INSERT: Sql = Sql::split(
         "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
          admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
-         attempts, undo, cancelling, refunds_failed, version) \
+         attempts, undo, cancelling, refunds_failed, version, history) \
          select id, reference, account_id, idempotency_key, event_id, choice::jsonb, admitted, \
          status, payment_status, '', expires_at, created_at, due_at, leased, lease, 0, '', \
-         false, 0, version from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], \
+         false, 0, version, history from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], \
          $4::text[], $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::text[], \
          $10::timestamptz[], $11::timestamptz[], $12::timestamptz[], $13::boolean[], \
-         $14::bigint[], $15::bigint[]) new (id, reference, account_id, idempotency_key, event_id, \
-         choice, admitted, status, payment_status, expires_at, created_at, due_at, leased, lease, \
-         version) limit $16) new",
+         $14::bigint[], $15::bigint[], $16::text[]) new (id, reference, account_id, \
+         idempotency_key, event_id, choice, admitted, status, payment_status, expires_at, \
+         created_at, due_at, leased, lease, version, history) limit $17) new",
         "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
          admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
-         attempts, undo, cancelling, refunds_failed, version) \
+         attempts, undo, cancelling, refunds_failed, version, history) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, '', $10, $11, $12, $13, $14, 0, '', 0, 0, \
-         $15)",
+         $15, $16)",
     );
-    let rows = bookings.iter().map(|booking| stored::opening(booking)).collect();
+    let row = |opening: &Change| {
+        let mut row = stored::opening(&opening.booking);
+        row.push(History::of(steps(opening))?.into());
+        Ok(row)
+    };
+    let rows = openings.map(row).collect::<Result<_, db::Error>>()?;
     tx.execute_all(INSERT, rows).await?;
     Ok(())
 }
 
-/// Writes bookings as they are now; their rows are locked.
-pub(crate) async fn save_all(
+/// Writes bookings as they are now, each with the steps that led there; their rows are locked.
+pub(crate) async fn save_all<'a>(
     tx: &mut Tx,
-    bookings: impl Iterator<Item = &Booking>,
+    bookings: impl Iterator<Item = (&'a Booking, &'a [StoredStep<'static>])>,
 ) -> Result<(), db::Error> {
     const SAVE: Sql = Sql::split(
         "update bookings b set status = c.status, payment_status = c.payment_status, \
@@ -63,23 +74,29 @@ pub(crate) async fn save_all(
          expires_at = c.expires_at, confirmed_at = c.confirmed_at, \
          cancelled_at = c.cancelled_at, due_at = c.due_at, leased = c.leased, lease = c.lease, \
          attempts = c.attempts, undo = c.undo, cancelling = c.cancelling, \
-         refunds_failed = c.refunds_failed, version = c.version \
+         refunds_failed = c.refunds_failed, version = c.version, \
+         history = b.history || c.history \
          from (select * from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], \
          $6::text[], $7::bigint[], $8::text[], $9::uuid[], $10::text[], $11::text[], \
          $12::text[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], \
          $16::timestamptz[], $17::boolean[], $18::bigint[], $19::bigint[], $20::text[], \
-         $21::boolean[], $22::bigint[], $23::bigint[]) \
+         $21::boolean[], $22::bigint[], $23::bigint[], $24::text[]) \
          c (id, status, payment_status, terms, places, lines, total_minor, currency, payment_id, \
          client_secret, reason, refusal, expires_at, confirmed_at, cancelled_at, due_at, leased, \
-         lease, attempts, undo, cancelling, refunds_failed, version) limit $24) c \
+         lease, attempts, undo, cancelling, refunds_failed, version, history) limit $25) c \
          where b.id = c.id",
         "update bookings set status = $2, payment_status = $3, terms = $4, places = $5, \
          lines = $6, total_minor = $7, currency = $8, payment_id = $9, client_secret = $10, \
          reason = $11, refusal = $12, expires_at = $13, confirmed_at = $14, cancelled_at = $15, \
          due_at = $16, leased = $17, lease = $18, attempts = $19, undo = $20, cancelling = $21, \
-         refunds_failed = $22, version = $23 where id = $1",
+         refunds_failed = $22, version = $23, history = history || $24 where id = $1",
     );
-    tx.execute_all(SAVE, bookings.map(stored::changes).collect()).await?;
+    let row = |(booking, steps): (&Booking, &[StoredStep<'_>])| {
+        let mut row = stored::changes(booking);
+        row.push(History::of(steps)?.into());
+        Ok(row)
+    };
+    tx.execute_all(SAVE, bookings.map(row).collect::<Result<_, db::Error>>()?).await?;
     Ok(())
 }
 
@@ -186,44 +203,20 @@ pub(crate) async fn take_due(
 /// What changes leave behind beside the bookings themselves.
 #[derive(Default)]
 pub(crate) struct Notes {
-    steps: Vec<Vec<Value>>,
     revived: Vec<(BookingId, Step)>,
     dead_letters: Vec<DeadLetter>,
 }
 
 impl Notes {
-    /// Adds the steps that a change took, each with the version it leads to, and its dead letters.
+    /// Adds the dead letters of a change, and those that it takes back.
     pub(crate) fn add(&mut self, change: &Change) {
-        let booking = &change.booking;
-        self.steps.extend((0_i64..).zip(&change.transitions).map(|(ordinal, step)| {
-            vec![
-                booking.id.into(),
-                booking.version.into(),
-                ordinal.into(),
-                step.from.as_str().into(),
-                step.to.as_str().into(),
-                step.input.as_str().into(),
-                step.reason.as_str().into(),
-                step.at.into(),
-            ]
-        }));
-        self.revived.extend(change.revived.iter().map(|step| (booking.id, *step)));
+        self.revived.extend(change.revived.iter().map(|step| (change.booking.id, *step)));
         self.dead_letters.extend(change.dead_letters.iter().cloned());
     }
 }
 
 /// Writes notes down.
 pub(crate) async fn note_all(tx: &mut Tx, notes: Notes) -> Result<(), db::Error> {
-    const NOTE: Sql = Sql::split(
-        "insert into booking_history \
-         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
-         select * from (select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], \
-         $5::text[], $6::text[], $7::text[], $8::timestamptz[]) step limit $9) step",
-        "insert into booking_history \
-         (booking_id, version, ordinal, from_status, to_status, input, reason, at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
-    );
-    tx.execute_all(NOTE, notes.steps).await?;
     for (id, step) in notes.revived {
         unbury(tx, id, step).await?;
     }
@@ -231,27 +224,6 @@ pub(crate) async fn note_all(tx: &mut Tx, notes: Notes) -> Result<(), db::Error>
         bury(tx, letter).await?;
     }
     Ok(())
-}
-
-/// The steps that a booking took, oldest first.
-pub(crate) async fn history(tx: &mut Tx, id: BookingId) -> Result<Vec<Transition>, db::Error> {
-    let rows = tx
-        .query(
-            "select from_status, to_status, input, reason, at from booking_history \
-             where booking_id = $1 order by version, ordinal",
-            &[id.into()],
-        )
-        .await?;
-    let read = |row: &db::Row| {
-        Ok(Transition {
-            from: stored::named("from_status", &row.get::<String>(0)?, Status::named)?,
-            to: stored::named("to_status", &row.get::<String>(1)?, Status::named)?,
-            input: stored::named("input", &row.get::<String>(2)?, Input::named)?,
-            reason: row.get(3)?,
-            at: row.get(4)?,
-        })
-    };
-    rows.iter().map(read).collect()
 }
 
 /// Puts an undoing aside for an operator; a later failure replaces an earlier one's words.

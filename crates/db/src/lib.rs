@@ -4,6 +4,7 @@
 mod coalescer;
 mod error;
 mod examine;
+mod history;
 mod many;
 mod migrate;
 mod postgres;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use coalescer::{Coalescer, CoalescerSettings};
 pub use error::Error;
 pub use examine::{Examination, ReplicaState};
+pub use history::History;
 pub use migrate::{Migration, Migrations};
 pub use row::{FromValue, Row};
 pub use stats::Stats;

@@ -49,8 +49,8 @@ pub enum Cell<'a> {
 }
 
 /// A type that a column can be read as: `i64`, `i32`, `u32`, `f64`, `bool`, `String`, `Uuid`,
-/// `Timestamp`, `serde_json::Value`, [`Json`] of what can be deserialized, `Vec<u8>`, every id of
-/// `kernel`, and `Option` of each.
+/// `Timestamp`, `serde_json::Value`, [`Json`] of what can be deserialized, `History`, `Vec<u8>`,
+/// every id of `kernel`, and `Option` of each.
 pub trait FromValue: Sized {
     /// The value in `cell`, if it is one of this type.
     #[doc(hidden)]

@@ -12,7 +12,10 @@ use super::{
     keys::{Answer, Claim},
     *,
 };
-use crate::domain::{Cursor, Line, Offer, PaymentStatus, RefusedWish, State, Terms, Undo};
+use crate::{
+    change::Transition,
+    domain::{Cursor, Input, Line, Offer, PaymentStatus, RefusedWish, State, Status, Terms, Undo},
+};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -102,13 +105,21 @@ fn full(ids: &SeededIds, account_id: AccountId, key: &str) -> Booking {
 async fn put(tx: &mut Tx, bookings: &[Booking]) -> Result<(), db::Error> {
     let claims: Vec<_> = bookings.iter().map(Claim::Booking).collect();
     keys::claim_all(tx, &claims).await?;
-    put_without_keys(tx, bookings).await
+    let changes: Vec<_> = bookings.iter().map(|booking| change_to(booking, &[])).collect();
+    insert_all(tx, changes.iter()).await?;
+    save(tx, bookings).await
 }
 
-async fn put_without_keys(tx: &mut Tx, bookings: &[Booking]) -> Result<(), db::Error> {
-    let all: Vec<_> = bookings.iter().collect();
-    insert_all(tx, &all).await?;
-    save_all(tx, bookings.iter()).await
+/// A change that leads to `booking` by `steps`.
+fn change_to(booking: &Booking, steps: &[Transition]) -> Change {
+    let mut change = Change::of(booking.clone(), NOW);
+    change.booking.version = booking.version;
+    change.transitions = steps.to_vec();
+    change
+}
+
+async fn save(tx: &mut Tx, bookings: &[Booking]) -> Result<(), db::Error> {
+    save_all(tx, bookings.iter().map(|booking| (booking, [].as_slice()))).await
 }
 
 #[tokio::test]
@@ -130,9 +141,10 @@ async fn a_booking_is_read_as_it_was_written() {
         let check = db.db.write(move |tx| {
             let (first, saved, other) = (first.clone(), saved.clone(), other.clone());
             Box::pin(async move {
-                insert_all(tx, &[&first, &other]).await?;
-                insert_all(tx, &[]).await?;
-                save_all(tx, [&first, &other].into_iter()).await?;
+                let all = [first.clone(), other.clone()];
+                put(tx, &all).await?;
+                insert_all(tx, [].iter()).await?;
+                save(tx, &[]).await?;
                 assert_eq!(load(tx, first.id).await?.as_ref(), Some(&first));
                 let ids = BTreeSet::from([first.id, nobody, other.id]);
                 let versions = HashMap::from([(first.id, 1), (other.id, 1)]);
@@ -140,7 +152,7 @@ async fn a_booking_is_read_as_it_was_written() {
                 let loaded = load_all(tx, ids).await?;
                 assert_eq!(loaded.get(&other.id), Some(&other));
                 assert_eq!(loaded.len(), 2);
-                save_all(tx, std::iter::once(&saved)).await?;
+                save(tx, std::slice::from_ref(&saved)).await?;
                 assert_eq!(load(tx, first.id).await?.as_ref(), Some(&saved));
                 assert_eq!(load(tx, nobody).await?, None);
                 Ok::<_, db::Error>(())
@@ -188,7 +200,7 @@ async fn due_bookings_are_taken_once_the_most_overdue_first() {
 }
 
 #[tokio::test]
-async fn history_lists_and_dead_letters_keep_their_order() {
+async fn lists_and_dead_letters_keep_their_order() {
     for db in databases().await {
         let ids = SeededIds::new(3);
         let account = AccountId::new(&ids, NOW);
@@ -200,29 +212,6 @@ async fn history_lists_and_dead_letters_keep_their_order() {
                 all.sort_by_key(|booking| std::cmp::Reverse(booking.id));
                 assert_eq!(list(tx, account, None, 2).await?, all[..2]);
                 assert_eq!(list(tx, account, Some(all[1].id), 2).await?, all[2..]);
-
-                let step = |input, to| Transition {
-                    from: Status::Pending,
-                    to,
-                    input,
-                    reason: "BECAUSE".to_owned(),
-                    at: NOW,
-                };
-                let steps = [
-                    step(Input::ReserveSeats, Status::Reserving),
-                    step(Input::Cancel, Status::Cancelled),
-                ];
-                let change = |booking: &Booking, steps: &[Transition]| {
-                    let mut change = Change::of(booking.clone(), NOW);
-                    change.transitions = steps.to_vec();
-                    change
-                };
-                let mut notes = Notes::default();
-                notes.add(&change(&all[1], &[]));
-                notes.add(&change(&all[0], &steps));
-                note_all(tx, notes).await?;
-                assert_eq!(history(tx, all[0].id).await?, steps);
-                assert!(history(tx, all[1].id).await?.is_empty());
 
                 let letter = |booking: &Booking, step, attempts| DeadLetter {
                     booking_id: booking.id,
@@ -321,8 +310,96 @@ async fn a_key_stands_for_who_came_first_and_a_refusal_for_a_while() {
     }
 }
 
+fn a_step(input: Input, (from, to): (Status, Status), reason: &str) -> Transition {
+    let reason = reason.to_owned();
+    Transition { from, to, input, reason, at: Timestamp::from_micros(1_800_000_000_123_457) }
+}
+
+/// A row of `booking_history`.
+type Seen = ((i64, i64), [String; 4], Timestamp);
+
+/// What others see of the history of a booking.
+async fn seen(tx: &mut Tx, id: BookingId) -> Result<Vec<Seen>, db::Error> {
+    let sql = "select version, ordinal, from_status, to_status, input, reason, at
+        from booking_history where booking_id = $1 order by version, ordinal";
+    let rows = tx.query(sql, &[id.into()]).await?;
+    let read = |row: &db::Row| {
+        let words = [row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?];
+        Ok(((row.get(0)?, row.get(1)?), words, row.get(6)?))
+    };
+    rows.iter().map(read).collect()
+}
+
+fn seen_of(step: &Transition, version: i64, ordinal: i64) -> Seen {
+    let words = [step.from.as_str(), step.to.as_str(), step.input.as_str(), &step.reason];
+    ((version, ordinal), words.map(str::to_owned), step.at)
+}
+
 #[tokio::test]
-async fn bookings_from_before_keys_had_a_table_keep_theirs() {
+async fn a_booking_s_history_grows_with_its_changes_in_their_order() {
+    use Status::{Cancelled, Pending, Reserving, SeatsReserved};
+    for db in databases().await {
+        let ids = SeededIds::new(6);
+        let account = AccountId::new(&ids, NOW);
+        let (one, other) = (bare(&ids, account, "k1"), bare(&ids, account, "k2"));
+        let nobody = BookingId::from_uuid(ids.uuid(NOW));
+        let check = db.db.write(move |tx| {
+            let (mut one, other) = (one.clone(), other.clone());
+            Box::pin(async move {
+                let reason = "\"},{ Ha'mlet \u{1F3AD}";
+                let all = [
+                    a_step(Input::ReserveSeats, (Pending, Reserving), ""),
+                    a_step(Input::SeatsReserved, (Reserving, SeatsReserved), ""),
+                    a_step(Input::Cancel, (SeatsReserved, Cancelled), reason),
+                ];
+                let opened = [change_to(&one, &all[..1]), change_to(&other, &[])];
+                insert_all(tx, opened.iter()).await?;
+                assert_eq!(history(tx, one.id).await?, all[..1]);
+                assert!(history(tx, other.id).await?.is_empty());
+                assert!(history(tx, nobody).await?.is_empty());
+
+                (one.version, one.cursor.due_at) = (2, Some(NOW));
+                let taken: Vec<_> = steps(&change_to(&one, &all[1..])).collect();
+                save_all(tx, [(&one, &*taken), (&other, &[])].into_iter()).await?;
+                save(tx, &[one.clone(), other.clone()]).await?;
+                let until = Timestamp::from_seconds(1_800_000_060);
+                assert_eq!(take_due(tx, NOW, until, 2).await?.len(), 1);
+                assert_eq!(history(tx, one.id).await?, all);
+                let places = [(1, 0), (2, 0), (2, 1)].into_iter();
+                let expected = places.zip(&all).map(|((v, n), step)| seen_of(step, v, n));
+                assert_eq!(seen(tx, one.id).await?, expected.collect::<Vec<_>>());
+                assert!(seen(tx, other.id).await?.is_empty());
+                Ok::<_, db::Error>(())
+            })
+        });
+        check.await.unwrap_or_else(|error| panic!("{}: {error}", db.engine()));
+    }
+}
+
+/// Writes a booking and its steps as the first schema had them.
+async fn put_old(tx: &mut Tx, booking: &Booking, taken: &[Transition]) -> Result<(), db::Error> {
+    let mut row = stored::opening(booking);
+    row.truncate(7);
+    row.extend(stored::changes(booking).into_iter().skip(1));
+    row.insert(19, booking.created_at.into());
+    let sql = "insert into bookings values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+        $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)";
+    tx.execute(sql, &row).await?;
+    for (ordinal, step) in (0_i64..).zip(taken) {
+        let (id, version) = (booking.id.into(), booking.version.into());
+        let words = [step.from.as_str(), step.to.as_str(), step.input.as_str(), &step.reason];
+        let [from, to, input, reason] = words.map(db::Value::from);
+        tx.execute(
+            "insert into booking_history values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[id, version, ordinal.into(), from, to, input, reason, step.at.into()],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn bookings_from_before_keep_their_keys_and_histories() {
     const BEFORE: db::Migrations = db::Migrations {
         owner: crate::NAME,
         postgres: crate::MIGRATIONS.postgres.split_at(1).0,
@@ -332,22 +409,36 @@ async fn bookings_from_before_keys_had_a_table_keep_theirs() {
         let ids = Arc::new(SeededIds::new(5));
         let account = AccountId::new(&ids, NOW);
         let all: Vec<_> = (0..3).map(|at| full(&ids, account, &format!("k{at}"))).collect();
-        let old = all.clone();
+        let step = |n: usize| {
+            let moved = (Status::Pending, Status::Failed);
+            a_step(Input::Cancel, moved, &format!("\"{n}\u{1F3AD}"))
+        };
+        // Enough of them that an order of words would be another.
+        let taken: Vec<Vec<_>> = [12, 2, 0].map(|count| (0..count).map(step).collect()).into();
+        let (old, steps) = (all.clone(), taken.clone());
         let written = db.db.write(move |tx| {
-            let old = old.clone();
-            Box::pin(async move { put_without_keys(tx, &old).await })
+            let (old, steps) = (old.clone(), steps.clone());
+            Box::pin(async move {
+                for (booking, steps) in old.iter().zip(&steps) {
+                    put_old(tx, booking, steps).await?;
+                }
+                Ok::<_, db::Error>(())
+            })
         });
         written.await.unwrap();
         db.db.migrate(&[&platform::MIGRATIONS, &crate::MIGRATIONS]).await.unwrap();
         let check = db.db.write(move |tx| {
-            let (all, twin) = (all.clone(), bare(&ids, account, "k1"));
+            let (all, twin, taken) = (all.clone(), bare(&ids, account, "k1"), taken.clone());
             Box::pin(async move {
                 assert!(keys::claim_all(tx, &[Claim::Booking(&twin)]).await?.is_empty());
-                for booking in &all {
+                for (booking, steps) in all.iter().zip(&taken) {
                     assert_eq!(load(tx, booking.id).await?.as_ref(), Some(booking));
                     let found = keys::find_all(tx, std::iter::once((account, &booking.key)));
                     let answers: Vec<_> = found.await?.into_values().collect();
                     assert_eq!(answers, [Answer::Booking(booking.id)]);
+                    assert_eq!(history(tx, booking.id).await?, *steps);
+                    let places = (0..).zip(steps).map(|(n, step)| seen_of(step, 1, n));
+                    assert_eq!(seen(tx, booking.id).await?, places.collect::<Vec<_>>());
                 }
                 assert_eq!(list(tx, account, None, 9).await?.len(), 3);
                 Ok::<_, db::Error>(())

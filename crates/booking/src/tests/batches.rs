@@ -178,6 +178,35 @@ async fn a_key_stands_for_the_first_of_its_batch() {
 }
 
 #[tokio::test]
+async fn what_is_opened_and_changed_in_one_batch_has_the_history_of_both() {
+    for stage in stages().await {
+        let app = stage.app().await;
+        let booking = stage.open(&app, "a").await.unwrap();
+        let (new, open) = opening(&stage, &app, &booking, "new");
+        let (declined, cancelled) = ((booking.id, None), (new, None));
+        let writes = vec![
+            question(&stage, declined, declines),
+            open,
+            question(&stage, cancelled, cancels),
+            question(&stage, declined, declines),
+        ];
+        let answers = decide(&app, writes).await.unwrap();
+        assert!(answers.iter().all(Result::is_ok));
+        let histories = app.db.read(move |tx| {
+            Box::pin(async move {
+                let new = store::history(tx, new).await?;
+                Ok::<_, Error>((new, store::history(tx, booking.id).await?))
+            })
+        });
+        let (new, old) = histories.await.unwrap();
+        let to: Vec<_> = new.iter().map(|step| step.to).collect();
+        assert_eq!(to, [Status::Reserving, Status::Cancelled]);
+        let to: Vec<_> = old.iter().map(|step| step.to).collect();
+        assert_eq!(to[to.len() - 2..], [Status::PaymentFailed, Status::PaymentFailed]);
+    }
+}
+
+#[tokio::test]
 async fn a_refused_message_is_not_remembered_and_fails_nobody_else() {
     for stage in stages().await {
         let app = stage.app().await;
