@@ -34,7 +34,6 @@ pub(crate) struct Step<'s> {
 pub(crate) struct Ledger<'a> {
     pub(crate) desk: &'a Desk,
     held: BTreeMap<PaymentId, Held>,
-    transitions: Vec<Transition>,
     entries: Vec<&'a Entry>,
     told: Vec<Envelope>,
 }
@@ -46,20 +45,21 @@ struct Held {
     read: i64,
     /// When it was last touched, if there is anything to write of it.
     touched: Option<Timestamp>,
+    /// How it came to what it is by now.
+    steps: Vec<Transition>,
 }
 
 impl<'a> Ledger<'a> {
     pub(crate) fn new(desk: &'a Desk) -> Self {
-        let (transitions, entries, told) = (Vec::new(), Vec::new(), Vec::new());
-        Self { desk, held: BTreeMap::new(), transitions, entries, told }
+        Self { desk, held: BTreeMap::new(), entries: Vec::new(), told: Vec::new() }
     }
 
     /// Locks payments, nobody else's to change until the transaction ends; called once in it, so
     /// that all transactions lock in the same order.
     pub(crate) async fn lock(&mut self, tx: &mut Tx, ids: Vec<PaymentId>) -> Result<(), db::Error> {
         for payment in store::lock(tx, ids).await? {
-            let read = payment.version;
-            self.held.insert(payment.id, Held { payment, read, touched: None });
+            let (read, steps) = (payment.version, Vec::new());
+            self.held.insert(payment.id, Held { payment, read, touched: None, steps });
         }
         Ok(())
     }
@@ -83,29 +83,12 @@ impl<'a> Ledger<'a> {
         self.entries.push(entry);
     }
 
-    /// Keeps the history of a payment's making.
-    pub(crate) fn begin(&mut self, payment: &Payment, cause: &str) {
-        self.transitions.push(Transition {
-            payment: payment.id,
-            number: payment.version,
-            from: "",
-            to: payment.state,
-            cause: cause.to_owned(),
-            at: payment.created_at,
-        });
-    }
-
     /// Keeps a payment's step: its new version, and its history.
     pub(crate) fn record(&mut self, mut payment: Payment, step: &Step<'_>) {
         payment.version += 1;
-        self.transitions.push(Transition {
-            payment: payment.id,
-            number: payment.version,
-            from: step.from.as_str(),
-            to: payment.state,
-            cause: step.cause.to_owned(),
-            at: step.now,
-        });
+        if let Some(held) = self.held.get_mut(&payment.id) {
+            held.steps.push(Transition::new(&payment, step.from, step.cause, step.now));
+        }
         self.revise(payment, step.now);
     }
 
@@ -137,14 +120,13 @@ impl<'a> Ledger<'a> {
     pub(crate) async fn write(self, tx: &mut Tx) -> Result<(), db::Error> {
         let patience = self.desk.patience;
         let revision = |held: Held| {
-            let Held { payment, read, touched } = held;
+            let Held { payment, read, touched, steps } = held;
             let at = touched?;
             let due = payment.state.is_open().then(|| patience.next(at, payment.attempts));
-            Some(Revision { payment, read, due })
+            Some(Revision { payment, read, due, steps })
         };
         let revisions: Vec<Revision> = self.held.into_values().filter_map(revision).collect();
         store::update(tx, &revisions).await?;
-        store::insert_transitions(tx, &self.transitions).await?;
         store::insert_entries(tx, &self.entries).await?;
         self.desk.outbox.append(tx, &self.told).await
     }

@@ -54,6 +54,10 @@ pub const MIGRATIONS: Migrations = Migrations {
             name: "0002_log_age",
             sql: include_str!("../migrations/postgres/0002_log_age.sql"),
         },
+        Migration {
+            name: "0003_history",
+            sql: include_str!("../migrations/postgres/0003_history.sql"),
+        },
     ],
     sqlite: &[
         Migration {
@@ -63,6 +67,10 @@ pub const MIGRATIONS: Migrations = Migrations {
         Migration {
             name: "0002_log_age",
             sql: include_str!("../migrations/sqlite/0002_log_age.sql"),
+        },
+        Migration {
+            name: "0003_history",
+            sql: include_str!("../migrations/sqlite/0003_history.sql"),
         },
     ],
 };

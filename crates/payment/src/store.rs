@@ -6,8 +6,9 @@ mod refunds;
 
 use std::collections::{HashMap, HashSet};
 
-use db::{Error, Row, Sql, Tx, Value};
+use db::{Error, History, Row, Sql, Tx, Value};
 use kernel::{AccountId, BookingId, Money, PaymentId, Secret, Timestamp};
+use serde::Serialize;
 
 use crate::domain::{Decline, Payment, State};
 
@@ -17,6 +18,7 @@ pub(crate) use refunds::{
     update_refund,
 };
 
+/// All columns that a payment is made of; its history is not.
 macro_rules! columns {
     () => {
         "payment_id, booking_id, booking_reference, account_id, amount_minor, currency,
@@ -33,16 +35,31 @@ pub(crate) struct Revision {
     pub(crate) read: i64,
     /// When to look at it next; never, once nothing is left to do.
     pub(crate) due: Option<Timestamp>,
+    /// How it came to this version.
+    pub(crate) steps: Vec<Transition>,
 }
 
-/// How a payment came to a version: 0 is its making.
+/// How a payment came to a version, as its history has it: 0 is its making.
+#[derive(Serialize)]
 pub(crate) struct Transition {
-    pub(crate) payment: PaymentId,
-    pub(crate) number: i64,
-    pub(crate) from: &'static str,
-    pub(crate) to: State,
-    pub(crate) cause: String,
-    pub(crate) at: Timestamp,
+    number: i64,
+    from: &'static str,
+    to: &'static str,
+    cause: String,
+    at: i64,
+}
+
+impl Transition {
+    /// Of a payment that has become what it is from another state.
+    pub(crate) fn new(payment: &Payment, from: State, cause: &str, at: Timestamp) -> Self {
+        let (from, to) = (from.as_str(), payment.state.as_str());
+        Self { number: payment.version, from, to, cause: cause.to_owned(), at: at.micros() }
+    }
+
+    /// Of a payment that there was not before.
+    fn making(payment: &Payment, cause: &str) -> Self {
+        Self { from: "", ..Self::new(payment, payment.state, cause, payment.created_at) }
+    }
 }
 
 /// Writes new payments, to be looked at when they are `due`, and returns which were written; the
@@ -50,10 +67,11 @@ pub(crate) struct Transition {
 pub(crate) async fn insert(
     tx: &mut Tx,
     payments: &[Payment],
+    cause: &str,
     due: impl Fn(&Payment) -> Timestamp,
 ) -> Result<HashSet<PaymentId>, Error> {
     let row = |payment: &Payment| {
-        vec![
+        Ok(vec![
             payment.id.into(),
             payment.booking.into(),
             (&payment.booking_reference).into(),
@@ -66,9 +84,11 @@ pub(crate) async fn insert(
             (&payment.correlation_id).into(),
             due(payment).into(),
             payment.created_at.into(),
-        ]
+            History::of([Transition::making(payment, cause)])?.into(),
+        ])
     };
-    let rows = tx.query_all(INSERT, payments.iter().map(row).collect()).await?;
+    let rows = payments.iter().map(row).collect::<Result<_, Error>>()?;
+    let rows = tx.query_all(INSERT, rows).await?;
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -76,22 +96,23 @@ pub(crate) async fn insert(
 const INSERT: Sql = Sql::split(
     "insert into payments (payment_id, booking_id, booking_reference, account_id, amount_minor,
        currency, state, provider_reference, client_secret, correlation_id, due_at, created_at,
-       updated_at)
+       updated_at, history)
      select payment_id, booking_id, booking_reference, account_id, amount_minor, currency, state,
        nullif(provider_reference, ''), nullif(client_secret, ''), correlation_id, due_at,
-       created_at, created_at
+       created_at, created_at, history
      from (select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::bigint[],
              $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
-             $12::timestamptz[])
+             $12::timestamptz[], $13::text[])
              w (payment_id, booking_id, booking_reference, account_id, amount_minor, currency,
-                state, provider_reference, client_secret, correlation_id, due_at, created_at)
-           limit $13) w
+                state, provider_reference, client_secret, correlation_id, due_at, created_at,
+                history)
+           limit $14) w
      on conflict do nothing
      returning payment_id",
     "insert into payments (payment_id, booking_id, booking_reference, account_id, amount_minor,
        currency, state, provider_reference, client_secret, correlation_id, due_at, created_at,
-       updated_at)
-     values ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), nullif($9, ''), $10, $11, $12, $12)
+       updated_at, history)
+     values ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), nullif($9, ''), $10, $11, $12, $12, $13)
      on conflict do nothing
      returning payment_id",
 );
@@ -175,11 +196,11 @@ const LOCK: Sql = Sql::split(
     FIND.sqlite,
 );
 
-/// Writes all that may change of payments that were locked.
+/// Writes all that may change of payments that were locked, and how they came to it.
 pub(crate) async fn update(tx: &mut Tx, revisions: &[Revision]) -> Result<(), Error> {
-    let row = |Revision { payment, read, due }: &Revision| {
+    let row = |Revision { payment, read, due, steps }: &Revision| {
         let decline = payment.decline.as_ref();
-        vec![
+        Ok(vec![
             payment.id.into(),
             (*read).into(),
             payment.state.as_str().into(),
@@ -196,9 +217,11 @@ pub(crate) async fn update(tx: &mut Tx, revisions: &[Revision]) -> Result<(), Er
             payment.attempts.into(),
             payment.updated_at.into(),
             payment.version.into(),
-        ]
+            History::of(steps)?.into(),
+        ])
     };
-    let changed = tx.execute_all(UPDATE, revisions.iter().map(row).collect()).await?;
+    let rows = revisions.iter().map(row).collect::<Result<_, Error>>()?;
+    let changed = tx.execute_all(UPDATE, rows).await?;
     if changed == revisions.len() as u64 { Ok(()) } else { Err(Error::Conflict) }
 }
 
@@ -211,47 +234,23 @@ const UPDATE: Sql = Sql::split(
        decline_code = case when w.declined then w.decline_code end,
        decline_reference = case when w.declined then w.decline_reference end,
        provider_event_s = w.provider_event_s, due_at = nullif(w.due_at, to_timestamp(0)),
-       attempts = w.attempts, updated_at = w.updated_at, version = w.version
+       attempts = w.attempts, updated_at = w.updated_at, version = w.version,
+       history = p.history || w.history
      from (select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[],
              $6::bigint[], $7::text[], $8::text[], $9::boolean[], $10::text[], $11::text[],
-             $12::bigint[], $13::timestamptz[], $14::bigint[], $15::timestamptz[], $16::bigint[])
+             $12::bigint[], $13::timestamptz[], $14::bigint[], $15::timestamptz[], $16::bigint[],
+             $17::text[])
              w (payment_id, read, state, captured_minor, refunded_minor, pending_refund_minor,
                 provider_reference, client_secret, declined, decline_code, decline_reference,
-                provider_event_s, due_at, attempts, updated_at, version) limit $17) w
+                provider_event_s, due_at, attempts, updated_at, version, history) limit $18) w
      where p.payment_id = w.payment_id and p.version = w.read",
     "update payments set state = $3, captured_minor = $4, refunded_minor = $5,
        pending_refund_minor = $6, provider_reference = nullif($7, ''),
        client_secret = nullif($8, ''), decline_code = case when $9 then $10 end,
        decline_reference = case when $9 then $11 end, provider_event_s = $12,
-       due_at = nullif($13, 0), attempts = $14, updated_at = $15, version = $16
+       due_at = nullif($13, 0), attempts = $14, updated_at = $15, version = $16,
+       history = history || $17
      where payment_id = $1 and version = $2",
-);
-
-/// Notes in payments' histories how they came to their versions.
-pub(crate) async fn insert_transitions(
-    tx: &mut Tx,
-    transitions: &[Transition],
-) -> Result<(), Error> {
-    let row = |transition: &Transition| {
-        vec![
-            transition.payment.into(),
-            transition.number.into(),
-            transition.from.into(),
-            transition.to.as_str().into(),
-            (&transition.cause).into(),
-            transition.at.into(),
-        ]
-    };
-    tx.execute_all(INSERT_TRANSITIONS, transitions.iter().map(row).collect()).await?;
-    Ok(())
-}
-
-const INSERT_TRANSITIONS: Sql = Sql::split(
-    "insert into payment_transitions (payment_id, number, from_state, to_state, cause, at)
-     select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[],
-       $6::timestamptz[]) limit $7",
-    "insert into payment_transitions (payment_id, number, from_state, to_state, cause, at)
-     values ($1, $2, $3, $4, $5, $6)",
 );
 
 /// Payments of an account made before `before`, newest first.

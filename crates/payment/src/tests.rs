@@ -2,6 +2,7 @@
 
 mod batches;
 mod faces;
+mod histories;
 mod replicas;
 mod rest;
 mod webhooks;

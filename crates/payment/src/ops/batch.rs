@@ -99,7 +99,7 @@ pub(crate) async fn decide(
     requests: &[Request],
 ) -> Result<Vec<Result<Decided, Failure>>, Failure> {
     let mut ledger = Ledger::new(desk);
-    let opened = open(tx, &mut ledger, requests).await?;
+    let opened = open(tx, &ledger, requests).await?;
     let seen = read(tx, requests).await?;
     let owners = lock(tx, &mut ledger, requests).await?;
     let mut fresh = note_events(tx, requests, &owners).await?;
@@ -142,7 +142,7 @@ fn needs_lock(heard: &Heard) -> bool {
 /// order, before any payment is locked.
 async fn open(
     tx: &mut Tx,
-    ledger: &mut Ledger<'_>,
+    ledger: &Ledger<'_>,
     requests: &[Request],
 ) -> Result<HashMap<BookingId, Payment>, db::Error> {
     let payment = |request: &'_ Request| match request {
@@ -159,10 +159,9 @@ async fn open(
         Some(_) => patience.next(payment.created_at, 0),
         None => payment.created_at.plus(patience.lease),
     };
-    let made = store::insert(tx, &wanted, due).await?;
+    let made = store::insert(tx, &wanted, "create_intent", due).await?;
     let (new, old): (Vec<_>, Vec<_>) =
         wanted.into_iter().partition(|payment| made.contains(&payment.id));
-    new.iter().for_each(|payment| ledger.begin(payment, "create_intent"));
     let known = store::of_bookings(tx, old.iter().map(|payment| payment.booking)).await?;
     Ok(new.into_iter().chain(known).map(|payment| (payment.booking, payment)).collect())
 }

@@ -279,7 +279,8 @@ const NEWS: &[Plant] = &[
     ),
     plant(
         PAYMENTS,
-        &["update payment_transitions set to_state = 'refunded' where to_state = 'authorized'"],
+        &[r#"update payments set history =
+               replace(history, '"to":"authorized"', '"to":"refunded"')"#],
         &["no way from requires_payment to refunded"],
     ),
     plant(
