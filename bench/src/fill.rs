@@ -20,8 +20,8 @@ pub(crate) async fn sell(
     let sold = db.write(move |tx| {
         Box::pin(async move {
             let many = [event_id.into(), first_hold.into(), holds.into(), now.into()];
-            for sql in [HOLDS, CLAIMS, TICKETS, TRANSITIONS] {
-                // The event or the time is not asked for by each of them.
+            for sql in [HOLDS, CLAIMS, TICKETS] {
+                // Not each of them asks for the time.
                 tx.execute(sql, &many).await?;
             }
             let few = [event_id.into(), i64::from(count).into()];
@@ -71,36 +71,29 @@ const CLAIMS: Sql = Sql::split(
 const TICKETS: Sql = Sql::split(
     "insert into tickets (ticket_id, number, hold_id, booking_id, booking_reference, ordinal,
        event_id, account_id, section, seat, category, wheelchair, price_minor, currency, status,
-       code, issued_at)
+       code, issued_at, history)
      select lpad(to_hex($2::bigint * 2 + n), 32, '0')::uuid,
        'TKT' || lpad(($2::bigint * 2 + n)::text, 12, '0'),
        lpad(to_hex($2::bigint + n / 2), 32, '0')::uuid,
        lpad(to_hex($2::bigint + n / 2), 32, '0')::uuid, 'BKG000000000000', n % 2, $1::uuid,
        $1::uuid, 'hall', 'hall/' || n / 100 || '/' || n % 100 + 1, 'normal', false, 5000, 'EUR',
-       'issued', repeat('A', 150), $4::timestamptz
+       'issued', repeat('A', 150), $4::timestamptz,
+       ',' || json_build_object('ordinal', 0, 'status', 'issued', 'reason', '',
+         'actor', 'service:booking',
+         'at', (extract(epoch from $4::timestamptz) * 1000000)::bigint)::text
      from generate_series(0, $3::bigint * 2 - 1) n",
     "with recursive numbers (n) as
        (select 0 union all select n + 1 from numbers where n + 1 < $3 * 2)
      insert into tickets (ticket_id, number, hold_id, booking_id, booking_reference, ordinal,
        event_id, account_id, section, seat, category, wheelchair, price_minor, currency, status,
-       code, issued_at)
+       code, issued_at, history)
      select unhex(printf('%032x', $2 * 2 + n)), printf('TKT%012d', $2 * 2 + n),
        unhex(printf('%032x', $2 + n / 2)), unhex(printf('%032x', $2 + n / 2)), 'BKG000000000000',
        n % 2, $1, $1, 'hall', printf('hall/%d/%d', n / 100, n % 100 + 1), 'normal', 0, 5000, 'EUR',
-       'issued', printf('%0150d', 0), $4
+       'issued', printf('%0150d', 0), $4,
+       ',' || json_object('ordinal', 0, 'status', 'issued', 'reason', '',
+         'actor', 'service:booking', 'at', $4)
      from numbers",
-);
-
-const TRANSITIONS: Sql = Sql::split(
-    "insert into ticket_transitions (ticket_id, ordinal, status, reason, actor, at)
-     select lpad(to_hex($2::bigint * 2 + n), 32, '0')::uuid, 0, 'issued', '', 'service:booking',
-       $4::timestamptz
-     from generate_series(0, $3::bigint * 2 - 1) n where $1::uuid is not null",
-    "with recursive numbers (n) as
-       (select 0 union all select n + 1 from numbers where n + 1 < $3 * 2)
-     insert into ticket_transitions (ticket_id, ordinal, status, reason, actor, at)
-     select unhex(printf('%032x', $2 * 2 + n)), 0, 'issued', '', 'service:booking', $4
-     from numbers where $1 is not null",
 );
 
 const SECTIONS: &str =

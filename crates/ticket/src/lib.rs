@@ -43,6 +43,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
             name: "0002_tickets",
             sql: include_str!("../migrations/postgres/0002_tickets.sql"),
         },
+        Migration {
+            name: "0003_history",
+            sql: include_str!("../migrations/postgres/0003_history.sql"),
+        },
     ],
     sqlite: &[
         Migration {
@@ -52,6 +56,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
         Migration {
             name: "0002_tickets",
             sql: include_str!("../migrations/sqlite/0002_tickets.sql"),
+        },
+        Migration {
+            name: "0003_history",
+            sql: include_str!("../migrations/sqlite/0003_history.sql"),
         },
     ],
 };

@@ -12,14 +12,14 @@ use crate::{
     domain::{
         hold::{Hold, HoldStatus},
         seatmap::State,
-        ticket::{self, Input, Ticket, TicketStatus},
+        ticket::{self, Input, Ticket},
     },
     error::Error,
     ledger::{self, Changes, Desk, Move},
     store::{
         claims,
         holds::{self, Ending},
-        tickets::{self, Transition},
+        tickets,
     },
 };
 
@@ -91,16 +91,8 @@ async fn cancel(
     let (hold_id, reason) = (hold.hold_id, command.reason.as_str());
     let ending = Ending { hold_id, status: HoldStatus::Released, reason, at: now };
     holds::end(tx, &[ending]).await?;
-    tickets::cancel(tx, command.booking_id).await?;
-    let history = live.iter().map(|ticket| Transition {
-        ticket_id: ticket.ticket_id,
-        ordinal: 1,
-        status: TicketStatus::Cancelled,
-        reason,
-        actor: actor(&context.caller),
-        at: now,
-    });
-    tickets::record(tx, &history.collect::<Vec<_>>()).await?;
+    let by = (reason, &*actor(&context.caller));
+    tickets::cancel(tx, command.booking_id, by, now).await?;
     let (from, to) = (State::Sold, State::Free);
     let step = Move { hold: &hold, from, to, reason: "cancelled", at: now, context };
     ledger::shift_all(tx, &[step]).await?;

@@ -8,12 +8,7 @@ use wire::{Context, pb::ticket::v1::TicketUsed};
 
 use super::validate_ticket::{guard_door, judge, read_code, unknown};
 use crate::{
-    NAME,
-    app::App,
-    counters::Outcome,
-    domain::ticket::{Ticket, TicketStatus},
-    error::Error,
-    store::tickets::{self, Transition},
+    NAME, app::App, counters::Outcome, domain::ticket::Ticket, error::Error, store::tickets,
 };
 
 /// The longest name of a gate, in bytes.
@@ -59,22 +54,13 @@ async fn let_in(app: &App, context: &Context, command: UseTicket) -> Result<Tick
         let (gate, desk, context) = (gate.clone(), desk.clone(), context.clone());
         Box::pin(async move {
             // The condition on its status decides who is first; only then is the ticket read.
-            let first = tickets::mark_used(tx, code.ticket_id, now, &gate).await?;
+            let by = (&*gate, &*actor(&context.caller));
+            let first = tickets::mark_used(tx, code.ticket_id, by, now).await?;
             let ticket = tickets::find(tx, code.ticket_id).await?.ok_or_else(unknown)?;
             if !first {
                 judge(&ticket, event_id)?;
                 return Err(unknown());
             }
-            let actor = actor(&context.caller);
-            let history = Transition {
-                ticket_id: ticket.ticket_id,
-                ordinal: 1,
-                status: TicketStatus::Used,
-                reason: &gate,
-                actor,
-                at: now,
-            };
-            tickets::record(tx, &[history]).await?;
             let content = TicketUsed {
                 ticket_id: ticket.ticket_id.to_string(),
                 event_id: ticket.event_id.to_string(),

@@ -1,11 +1,13 @@
 //! Tickets and their history.
 
-use db::{Error, Row, Sql, Tx};
+use db::{Error, History, Row, Sql, Tx, Value};
 use kernel::{AccountId, BookingId, Money, Place, TicketId, Timestamp};
+use serde::Serialize;
 
 use super::{claims, corrupt};
 use crate::domain::ticket::{Ticket, TicketStatus};
 
+/// All columns that a ticket is made of; its history is not.
 macro_rules! columns {
     () => {
         "ticket_id, number, hold_id, booking_id, ordinal, event_id, account_id, section, seat, \
@@ -86,10 +88,21 @@ pub async fn page_of_booking(
     rows.iter().map(ticket).collect()
 }
 
-/// Writes new tickets, each with the reference that people know its booking by.
-pub async fn insert(tx: &mut Tx, tickets: &[(&Ticket, &str)]) -> Result<u64, Error> {
-    let row = |(ticket, reference): &(&Ticket, &str)| {
-        vec![
+/// A ticket that is issued.
+#[derive(Debug)]
+pub struct New<'a> {
+    /// The ticket.
+    pub ticket: &'a Ticket,
+    /// The reference that people know its booking by.
+    pub reference: &'a str,
+    /// Who had it issued.
+    pub actor: &'a str,
+}
+
+/// Writes new tickets.
+pub async fn insert(tx: &mut Tx, tickets: &[New<'_>]) -> Result<u64, Error> {
+    let row = |New { ticket, reference, actor }: &New<'_>| {
+        Ok(vec![
             ticket.ticket_id.into(),
             ticket.number.as_str().into(),
             ticket.hold_id.into(),
@@ -106,94 +119,85 @@ pub async fn insert(tx: &mut Tx, tickets: &[(&Ticket, &str)]) -> Result<u64, Err
             ticket.price.currency.to_string().into(),
             ticket.code.as_str().into(),
             ticket.issued_at.into(),
-        ]
+            step(0, TicketStatus::Issued, (reference, actor), ticket.issued_at)?,
+        ])
     };
-    tx.execute_all(INSERT, tickets.iter().map(row).collect()).await
+    tx.execute_all(INSERT, tickets.iter().map(row).collect::<Result<_, Error>>()?).await
 }
 
 const INSERT: Sql = Sql::split(
     "insert into tickets (ticket_id, number, hold_id, booking_id, booking_reference, ordinal,
        event_id, account_id, section, seat, category, wheelchair, price_minor, currency, status,
-       code, issued_at)
+       code, issued_at, history)
      select ticket_id, number, hold_id, booking_id, booking_reference, ordinal, event_id,
        account_id, section, nullif(seat, ''), category, wheelchair, price_minor, currency,
-       'issued', code, issued_at
+       'issued', code, issued_at, history
      from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::text[],
              $6::bigint[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::text[],
-             $12::boolean[], $13::bigint[], $14::text[], $15::text[], $16::timestamptz[])
+             $12::boolean[], $13::bigint[], $14::text[], $15::text[], $16::timestamptz[],
+             $17::text[])
              w (ticket_id, number, hold_id, booking_id, booking_reference, ordinal, event_id,
                 account_id, section, seat, category, wheelchair, price_minor, currency, code,
-                issued_at) limit $17) w",
+                issued_at, history) limit $18) w",
     "insert into tickets (ticket_id, number, hold_id, booking_id, booking_reference, ordinal,
        event_id, account_id, section, seat, category, wheelchair, price_minor, currency, status,
-       code, issued_at)
+       code, issued_at, history)
      values ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10, ''), $11, $12, $13, $14, 'issued',
-       $15, $16)",
+       $15, $16, $17)",
 );
 
-/// A line of a ticket's history.
-#[derive(Debug, Clone)]
-pub struct Transition<'a> {
-    /// The ticket.
-    pub ticket_id: TicketId,
-    /// Which line of its history, from 0.
-    pub ordinal: u32,
-    /// What it became.
-    pub status: TicketStatus,
-    /// Why, or where.
-    pub reason: &'a str,
-    /// Who did it.
-    pub actor: String,
-    /// When.
-    pub at: Timestamp,
+/// A step as a ticket's history has it.
+#[derive(Serialize)]
+struct Step<'a> {
+    ordinal: u32,
+    status: &'static str,
+    reason: &'a str,
+    actor: &'a str,
+    at: i64,
 }
 
-/// Writes history.
-pub async fn record(tx: &mut Tx, transitions: &[Transition<'_>]) -> Result<u64, Error> {
-    let row = |transition: &Transition<'_>| {
-        vec![
-            transition.ticket_id.into(),
-            transition.ordinal.into(),
-            transition.status.as_str().into(),
-            transition.reason.into(),
-            transition.actor.as_str().into(),
-            transition.at.into(),
-        ]
-    };
-    tx.execute_all(RECORD, transitions.iter().map(row).collect()).await
+/// A step for a ticket's history: what it became, why or where, by whom, and when.
+fn step(
+    ordinal: u32,
+    status: TicketStatus,
+    (reason, actor): (&str, &str),
+    at: Timestamp,
+) -> Result<Value, Error> {
+    let step = Step { ordinal, status: status.as_str(), reason, actor, at: at.micros() };
+    Ok(History::of([step])?.into())
 }
 
-const RECORD: Sql = Sql::split(
-    "insert into ticket_transitions (ticket_id, ordinal, status, reason, actor, at)
-     select ticket_id, ordinal, status, reason, actor, at
-     from (select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[],
-             $6::timestamptz[]) w (ticket_id, ordinal, status, reason, actor, at) limit $7) w",
-    "insert into ticket_transitions (ticket_id, ordinal, status, reason, actor, at)
-     values ($1, $2, $3, $4, $5, $6)",
-);
-
-/// Lets a ticket in; `false` if it is not (any more) one that was only issued.
+/// `actor` lets a ticket in; `false` if it is not (any more) one that was only issued.
 pub async fn mark_used(
     tx: &mut Tx,
     ticket_id: TicketId,
+    (gate, actor): (&str, &str),
     at: Timestamp,
-    gate: &str,
 ) -> Result<bool, Error> {
+    let step = step(1, TicketStatus::Used, (gate, actor), at)?;
     let changed = tx
         .execute(
-            "update tickets set status = 'used', used_at = $2, used_gate = $3
+            "update tickets set status = 'used', used_at = $2, used_gate = $3,
+               history = history || $4
              where ticket_id = $1 and status = 'issued'",
-            &[ticket_id.into(), at.into(), gate.into()],
+            &[ticket_id.into(), at.into(), gate.into(), step],
         )
         .await?;
     Ok(changed == 1)
 }
 
-/// Takes back the tickets of a booking that were only issued; returns how many.
-pub async fn cancel(tx: &mut Tx, booking_id: BookingId) -> Result<u64, Error> {
+/// `actor` takes back the tickets of a booking that were only issued; returns how many.
+pub async fn cancel(
+    tx: &mut Tx,
+    booking_id: BookingId,
+    (reason, actor): (&str, &str),
+    at: Timestamp,
+) -> Result<u64, Error> {
+    let step = step(1, TicketStatus::Cancelled, (reason, actor), at)?;
     tx.execute(
-        "update tickets set status = 'cancelled' where booking_id = $1 and status = 'issued'",
-        &[booking_id.into()],
+        "update tickets set status = 'cancelled', history = history || $2
+         where booking_id = $1 and status = 'issued'",
+        &[booking_id.into(), step],
     )
     .await
 }

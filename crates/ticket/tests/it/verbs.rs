@@ -3,6 +3,7 @@
 
 mod audit;
 mod faces;
+mod histories;
 mod holding;
 mod racing;
 mod refusals;

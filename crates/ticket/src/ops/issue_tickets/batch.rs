@@ -13,7 +13,7 @@ use crate::{
     domain::{
         hold::{Hold, HoldStatus, Places},
         seatmap::{Change, State},
-        ticket::{Ticket, TicketStatus},
+        ticket::Ticket,
     },
     error::Error,
     ledger::{self, Desk, Move},
@@ -22,7 +22,7 @@ use crate::{
         claims::{self, Claim},
         holds::{self, Ending},
         sections,
-        tickets::{self, Transition},
+        tickets::{self, New},
     },
 };
 
@@ -186,21 +186,11 @@ async fn sell(tx: &mut Tx, desk: &Desk, sales: &[(&Sale, bool)]) -> Result<ledge
     };
     let moves: Vec<Move<'_>> = sales.iter().map(|sale| to_sold(sale.0, counted(sale))).collect();
     ledger::shift_all(tx, &moves).await?;
-    let new = sales
-        .iter()
-        .flat_map(|(sale, _)| sale.tickets.iter().map(|ticket| (ticket, sale.reference.as_str())));
-    tickets::insert(tx, &new.collect::<Vec<_>>()).await?;
-    let history = sales.iter().flat_map(|(sale, _)| {
-        sale.tickets.iter().map(|ticket| Transition {
-            ticket_id: ticket.ticket_id,
-            ordinal: 0,
-            status: TicketStatus::Issued,
-            reason: &sale.reference,
-            actor: actor(&sale.context.caller),
-            at: sale.now,
-        })
+    let actors: Vec<String> = sales.iter().map(|(sale, _)| actor(&sale.context.caller)).collect();
+    let new = sales.iter().zip(&actors).flat_map(|((sale, _), actor)| {
+        sale.tickets.iter().map(|ticket| New { ticket, reference: &sale.reference, actor })
     });
-    tickets::record(tx, &history.collect::<Vec<_>>()).await?;
+    tickets::insert(tx, &new.collect::<Vec<_>>()).await?;
     let from = |again: bool| if again { State::Free } else { State::Held };
     let moves: Vec<Move<'_>> =
         sales.iter().map(|(sale, again)| to_sold(sale, from(*again))).collect();

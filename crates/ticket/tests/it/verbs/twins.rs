@@ -10,6 +10,7 @@ use ticket::{
         claims::{self, Claim},
         holds, inventories,
         sections::{self, Shift},
+        tickets,
     },
 };
 
@@ -142,7 +143,10 @@ async fn no_seat_has_two_living_tickets_whatever_the_claims_say() {
         };
         let forced = house.db.db.write(move |tx| {
             let twin = twin.clone();
-            Box::pin(async move { ticket::store::tickets::insert(tx, &[(&twin, "")]).await })
+            Box::pin(async move {
+                let new = tickets::New { ticket: &twin, reference: "", actor: "" };
+                tickets::insert(tx, &[new]).await
+            })
         });
         let forced: Result<u64, db::Error> = forced.await;
         assert!(matches!(forced, Err(db::Error::Unique { .. })), "{forced:?}");
