@@ -115,11 +115,24 @@ pub(crate) enum Tried {
 /// Notes how tries ended, and answers for how many: nothing for mails that another worker has
 /// taken over meanwhile.
 pub(crate) async fn mark(tx: &mut Tx, tried: &[Tried], now: Timestamp) -> Result<u64, Error> {
-    const SENT: &str = "update mails set status = 'sent', sent_at = $3, due_at = null,
+    const SENT: Sql = Sql::split(
+        "update mails m set status = 'sent', sent_at = t.at, due_at = null,
+             last_error = '', html = t.html, text = t.text, letter = null
+         from (select * from unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[],
+                                    $5::text[]) t (id, attempts, at, html, text) limit $6) t
+         where m.mail_id = t.id and m.attempts = t.attempts and m.status = 'processing'",
+        "update mails set status = 'sent', sent_at = $3, due_at = null,
              last_error = '', html = $4, text = $5, letter = null
-         where mail_id = $1 and attempts = $2 and status = 'processing'";
-    const FAILED: &str = "update mails set status = $3, due_at = $4, last_error = $5
-         where mail_id = $1 and attempts = $2 and status = 'processing'";
+         where mail_id = $1 and attempts = $2 and status = 'processing'",
+    );
+    const FAILED: Sql = Sql::split(
+        "update mails m set status = t.status, due_at = t.due_at, last_error = t.error
+         from (select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::timestamptz[],
+                                    $5::text[]) t (id, attempts, status, due_at, error) limit $6) t
+         where m.mail_id = t.id and m.attempts = t.attempts and m.status = 'processing'",
+        "update mails set status = $3, due_at = $4, last_error = $5
+         where mail_id = $1 and attempts = $2 and status = 'processing'",
+    );
     let (mut sent, mut failed) = (Vec::new(), Vec::new());
     for tried in tried {
         match tried {
@@ -137,9 +150,7 @@ pub(crate) async fn mark(tx: &mut Tx, tried: &[Tried], now: Timestamp) -> Result
     }
     let mut marked = 0;
     for (sql, rows) in [(SENT, sent), (FAILED, failed)] {
-        if !rows.is_empty() {
-            marked += tx.execute_many(sql, &rows).await?;
-        }
+        marked += tx.execute_all(sql, rows).await?;
     }
     Ok(marked)
 }

@@ -50,10 +50,11 @@ log4j.appender.stdout=org.apache.log4j.ConsoleAppender
 log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
 log4j.appender.stdout.layout.ConversionPattern=%d %p %c: %m%n
 ";
-/// A heap for a few topics, the collector and the compiler that are ready soonest, and no files
-/// outside its directory.
-const JAVA_ARGUMENTS: &str = "-Xms256m -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
-    -XX:-UsePerfData -Djava.io.tmpdir=. -Dlog4j.configuration=file:./log4j.properties";
+/// A heap for a few topics, the collector that is ready soonest, and no files outside its directory.
+const JAVA_ARGUMENTS: &str = "-Xms256m -Xmx512m -XX:+UseSerialGC -XX:-UsePerfData \
+    -Djava.io.tmpdir=. -Dlog4j.configuration=file:./log4j.properties";
+/// The compiler that is ready soonest, and no better one after it.
+const AT_ONCE: &str = "-XX:TieredStopAtLevel=1";
 
 /// How Kafka is to run.
 #[derive(Debug, Clone)]
@@ -62,6 +63,9 @@ pub struct KafkaOptions {
     pub jars: PathBuf,
     /// How long it is there.
     pub keep: Keep,
+    /// Whether it is to be quick in the long run, as a broker of a deployment is, and not at once:
+    /// what it does often is compiled a second time, and better.
+    pub is_lasting: bool,
 }
 
 impl Default for KafkaOptions {
@@ -69,7 +73,8 @@ impl Default for KafkaOptions {
     fn default() -> Self {
         let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or(usual, PathBuf::from);
-        Self { jars: target.join(format!("kafka-{VERSION}")), keep: Keep::WhileOwned }
+        let jars = target.join(format!("kafka-{VERSION}"));
+        Self { jars, keep: Keep::WhileOwned, is_lasting: false }
     }
 }
 
@@ -114,7 +119,11 @@ impl Kafka {
             );
             server.write("server.properties", &settings)?;
             let java = java.display();
-            Ok(format!("exec '{java}' {JAVA_ARGUMENTS} -cp 'jars/*' kafka.Kafka server.properties"))
+            let compiler = if options.is_lasting { "" } else { AT_ONCE };
+            Ok(format!(
+                "exec '{java}' {JAVA_ARGUMENTS} {compiler} -cp 'jars/*' kafka.Kafka \
+                 server.properties"
+            ))
         })?;
         Ok(Self(server))
     }

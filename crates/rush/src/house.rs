@@ -1,6 +1,6 @@
 //! A platform that the rush starts for itself, to be measured and thrown away: one process on
-//! SQLite, one process per service on PostgreSQL, Redis and Kafka of its own, or one process on such
-//! servers. Everything here blocks.
+//! SQLite, one process per service on PostgreSQL, Redis and Kafka of its own, or one process on
+//! such servers. Everything here blocks.
 
 mod layout;
 mod process;
@@ -221,7 +221,7 @@ impl Servers {
             let redis = scope.spawn(|| {
                 Redis::start(&RedisOptions { fsync: Fsync::Always, ..Default::default() })
             });
-            let kafka = Kafka::start(&KafkaOptions::default())?;
+            let kafka = Kafka::start(&KafkaOptions { is_lasting: true, ..Default::default() })?;
             let panicked = |_| infra::Failure::new("starting a server panicked");
             Ok(Self {
                 postgres: postgres.join().map_err(panicked)??,

@@ -24,9 +24,11 @@ pub struct Overload {
     pub worst_per_second: f64,
     /// Requests a second that were put off during the surge.
     pub put_off_per_second: f64,
-    /// How long after the surge nobody was put off any more, and answers were as quick as they
-    /// should be; none if that was never so.
+    /// How long after the surge a stretch of seconds began in which nobody was put off any more,
+    /// and answers were as quick as they should be; none if there was none.
     pub recovered_seconds: Option<u64>,
+    /// How many of the seconds after that were not so.
+    pub ill_again_seconds: u64,
 }
 
 /// So many seconds together make a rate.
@@ -36,6 +38,8 @@ const WAY: usize = 3;
 /// An answer is late after so long: places that are held, tickets for what was paid.
 pub(crate) const LATE_HOLD: Duration = Duration::from_millis(250);
 pub(crate) const LATE_CONFIRMATION: Duration = Duration::from_secs(1);
+/// After so many good seconds in a row all is well again.
+const WELL: usize = 3;
 /// Of so many answers, one may be late.
 const ONE_LATE_OF: u64 = 50;
 
@@ -52,8 +56,8 @@ impl Overload {
         let working = seconds.get(from + WAY..to)?;
         let ticketed = |second: &Second| second.ticketed;
         let after = seconds.get(to..end)?;
-        let ill = after.iter().rposition(|second| !is_well(second));
-        let recovered = ill.map_or(0, |last| last + 1);
+        let recovered = after.windows(WELL).position(|stretch| stretch.iter().all(is_well));
+        let since = recovered.and_then(|from| after.get(from..)).unwrap_or_default();
         Some(Self {
             offered_per_second: mean(surge, |second| second.arrived),
             peak_per_second: best(seconds.get(..to)?, ticketed),
@@ -63,7 +67,8 @@ impl Overload {
                 .map(|stretch| mean(stretch, ticketed))
                 .fold(mean(working, ticketed), f64::min),
             put_off_per_second: mean(surge, |second| second.put_off),
-            recovered_seconds: (recovered < after.len()).then_some(recovered as u64),
+            recovered_seconds: recovered.map(|seconds| seconds as u64),
+            ill_again_seconds: since.iter().filter(|second| !is_well(second)).count() as u64,
         })
     }
 }
@@ -101,7 +106,11 @@ impl Display for Overload {
             self.put_off_per_second
         )?;
         match self.recovered_seconds {
-            Some(seconds) => write!(f, "recovered after: {seconds} s"),
+            Some(seconds) => write!(
+                f,
+                "recovered after: {seconds} s; {} of the seconds after that were not as good",
+                self.ill_again_seconds
+            ),
             None => write!(f, "not recovered while buyers came"),
         }
     }
@@ -129,18 +138,20 @@ mod tests {
         seconds[to].put_off = 1;
         seconds[to + 3].late = 4;
         seconds[to + 9].late = 2;
+        seconds[to + 12].late = 4;
         seconds[10..20].iter_mut().for_each(|second| second.ticketed = 60);
         let told = Overload::of(&scenario, &seconds).unwrap();
         assert_eq!((told.offered_per_second, told.peak_per_second), (500.0, 60.0));
         assert_eq!((told.goodput_per_second, told.worst_per_second), (45.0, 45.0));
         assert_eq!((told.put_off_per_second, told.recovered_seconds), (450.0, Some(4)));
+        assert_eq!(told.ill_again_seconds, 1);
         assert!(told.to_string().contains("goodput during overload / peak: 0.75"), "{told}");
 
         let short = Scenario { window: Duration::from_secs(40), ..scenario.clone() };
         let brief = Overload::of(&short, &seconds[24..]).unwrap();
         assert_eq!(brief.worst_per_second, brief.goodput_per_second, "a surge of twelve seconds");
 
-        seconds[99].put_off = 1;
+        seconds[to..].iter_mut().step_by(WELL).for_each(|second| second.put_off = 1);
         assert_eq!(Overload::of(&scenario, &seconds).unwrap().recovered_seconds, None);
     }
 

@@ -137,7 +137,7 @@ fn start(home: &Path) -> Result<(), Failure> {
         });
         let kafka = scope.spawn(|| {
             raise(home, Kind::Kafka, |keep| {
-                let options = KafkaOptions { keep, ..KafkaOptions::default() };
+                let options = KafkaOptions { keep, is_lasting: true, ..KafkaOptions::default() };
                 Ok(Kafka::start(&options)?.into_server())
             })
         });
