@@ -37,10 +37,7 @@ fn may_see(caller: &Caller, booking: &Booking) -> bool {
 
 /// A booking, if it is the caller's business.
 async fn visible(app: &App, caller: &Caller, id: BookingId) -> Result<Booking, Error> {
-    let found = app
-        .db
-        .view(move |tx| Box::pin(async move { Ok::<_, Error>(store::load(tx, id).await?) }))
-        .await?;
+    let found = store::find(&app.db, id).await?;
     found.filter(|booking| may_see(caller, booking)).ok_or(Error::NotFound)
 }
 

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 
-use db::{History, Sql, Tx};
+use db::{Db, History, Sql, Tx};
 use kernel::{AccountId, BookingId, Timestamp};
 
 pub(crate) use self::history::{StoredStep, history, steps};
@@ -140,11 +140,17 @@ pub(crate) async fn load_all(
 
 /// The booking.
 pub(crate) async fn load(tx: &mut Tx, id: BookingId) -> Result<Option<Booking>, db::Error> {
-    let row = tx
-        .query_opt(concat!("select ", columns!(), " from bookings where id = $1"), &[id.into()])
-        .await?;
+    let row = tx.query_opt(FIND, &[id.into()]).await?;
     row.map(|row| stored::booking(&row)).transpose()
 }
+
+/// As [`load`], to show it.
+pub(crate) async fn find(db: &Db, id: BookingId) -> Result<Option<Booking>, db::Error> {
+    let row = db.find(FIND, vec![id.into()]).await?;
+    row.map(|row| stored::booking(&row)).transpose()
+}
+
+const FIND: &str = concat!("select ", columns!(), " from bookings where id = $1");
 
 /// An account's bookings, newest first, that are older than `before`, by way of its keys: all of
 /// them are looked through, as they are in another order.

@@ -255,6 +255,41 @@ impl Db {
         }
     }
 
+    /// As [`Db::view`], for the one row that a statement finds by its key, if there is one. On
+    /// SQLite it is looked for by the caller's own thread: not for a statement that looks through
+    /// much.
+    ///
+    /// # Errors
+    /// Why the database could not be read; [`Error::Statement`] if there was more than one row.
+    pub async fn find(
+        &self,
+        sql: impl Into<Sql>,
+        params: Vec<Value>,
+    ) -> Result<Option<Row>, Error> {
+        let sql = sql.into();
+        self.view_here(move |tx| {
+            let params = params.clone();
+            Box::pin(async move { tx.query_opt(sql, &params).await })
+        })
+        .await
+    }
+
+    /// As [`Db::view`]; on SQLite by the caller's own thread.
+    async fn view_here<T, E, F>(&self, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + Sync + 'static,
+    {
+        match &self.0.backend {
+            Backend::Postgres(_) => self.view(body).await,
+            Backend::Sqlite(sqlite) => {
+                self.admit()?;
+                sqlite.read_here(&self.0.tasks, body).await
+            }
+        }
+    }
+
     /// What was done since the database was opened.
     #[must_use]
     pub fn stats(&self) -> Stats {

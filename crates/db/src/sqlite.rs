@@ -94,16 +94,30 @@ impl Sqlite {
         let readers = Arc::clone(&self.readers);
         let counters = Arc::clone(&self.counters);
         let read = tasks.spawn_blocking(move || {
-            let mut tx = readers.take()?;
-            let result = read(&mut tx, &body);
-            counters.statements.add(lite(&mut tx)?.renew());
-            let counter = if result.is_ok() { &counters.reads } else { &counters.rollbacks };
-            counter.add(1);
-            readers.give_back(tx);
+            let tx = readers.take()?;
+            let result = readers.run(tx, &counters, &body);
             drop(permit);
             result
         });
         read.await.unwrap_or_else(|_| Err(Error::closed().into()))
+    }
+
+    /// As [`Sqlite::read`], by the caller's own thread if a connection is free.
+    pub(crate) async fn read_here<T, E, F>(&self, tasks: &TaskTracker, body: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + 'static,
+    {
+        let Ok(permit) = self.readers.permits.try_acquire() else {
+            return self.read(tasks, body).await;
+        };
+        let Some(tx) = self.readers.idle() else {
+            drop(permit);
+            return self.read(tasks, body).await;
+        };
+        let _under_way = tasks.token();
+        self.readers.run(tx, &self.counters, &body)
     }
 
     /// Runs `work` on the writer's connection, between two batches.
@@ -137,8 +151,12 @@ impl Sqlite {
 }
 
 impl Readers {
+    fn idle(&self) -> Option<Tx> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
     fn take(&self) -> Result<Tx, Error> {
-        if let Some(tx) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        if let Some(tx) = self.idle() {
             return Ok(tx);
         }
         let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -148,6 +166,19 @@ impl Readers {
         );
         connection.execute_batch(&settings).map_err(|error| fault::error(&connection, &error))?;
         Ok(Tx(Inner::Sqlite(LiteTx::new(connection))))
+    }
+
+    fn run<T, E, F>(&self, mut tx: Tx, counters: &Counters, body: &F) -> Result<T, E>
+    where
+        E: From<Error>,
+        F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E>,
+    {
+        let result = read(&mut tx, body);
+        counters.statements.add(lite(&mut tx)?.renew());
+        let counter = if result.is_ok() { &counters.reads } else { &counters.rollbacks };
+        counter.add(1);
+        self.give_back(tx);
+        result
     }
 
     /// Keeps the connection for the next read, unless it is still in a transaction.

@@ -294,3 +294,38 @@ async fn many_rows_go_in_one_call() {
         assert_eq!(count(&test.db, wrong).await, 0, "{}", test.engine());
     }
 }
+
+#[tokio::test]
+async fn a_row_is_found_by_its_key_with_what_was_committed_and_changes_nothing() {
+    const FIND: &str = "select amount from entries where label = $1";
+    const CHANGE: &str = "insert into entries (id, amount) values ($1, 1) returning amount";
+    for test in databases(&[&TABLES]).await {
+        let (db, engine) = (&test.db, test.engine());
+        let found = async |label: &'static str| {
+            let row = db.find(FIND, vec![label.into()]).await;
+            row.map(|row| row.map(|row| row.get::<i64>(0).expect("a number")))
+        };
+        assert_eq!(found("one").await.expect("read"), None, "{engine}");
+        for (id, label) in [(1, "one"), (2, "two")] {
+            insert(db, id, id * 10, label).await.expect("committed");
+            // What others have committed by now, and not what there was when it was first asked.
+            assert_eq!(found(label).await.expect("read"), Some(id * 10), "{engine}");
+        }
+        insert(db, 3, 1, "two").await.expect("committed");
+        let many = found("two").await;
+        assert!(matches!(many, Err(Error::Statement(_))), "{engine}: {many:?}");
+        let changed = db.find(CHANGE, vec![4.into()]).await.map(drop);
+        assert!(matches!(changed, Err(Error::Statement(_))), "{engine}: {changed:?}");
+        let wrong = db.find("select nothing from nowhere", Vec::new()).await.map(drop);
+        assert!(wrong.is_err(), "{engine}");
+        let again = found("one").await.expect("no trace of what failed");
+        assert_eq!(again, Some(10), "{engine}");
+        let before = db.stats().reads;
+        futures_util::future::join_all((0..64).map(|_| found("one"))).await;
+        assert_eq!(db.stats().reads, before + 64, "{engine}");
+        let (late, closed) = (db.clone(), db.clone());
+        closed.close().await;
+        let closed = late.find(FIND, vec!["one".into()]).await.map(drop);
+        assert!(matches!(closed, Err(Error::Unavailable(_))), "{engine}: {closed:?}");
+    }
+}
