@@ -68,8 +68,10 @@ pub(crate) async fn save_all<'a>(
 ) -> Result<(), db::Error> {
     const SAVE: Sql = Sql::split(
         "update bookings b set status = c.status, payment_status = c.payment_status, \
-         terms = c.terms::jsonb, places = c.places::jsonb, lines = c.lines::jsonb, \
-         total_minor = c.total_minor, currency = c.currency, payment_id = c.payment_id, \
+         terms = coalesce(c.terms::jsonb, b.terms), places = coalesce(c.places::jsonb, b.places), \
+         lines = coalesce(c.lines::jsonb, b.lines), \
+         total_minor = coalesce(c.total_minor, b.total_minor), \
+         currency = coalesce(c.currency, b.currency), payment_id = c.payment_id, \
          client_secret = c.client_secret, reason = c.reason, refusal = c.refusal::jsonb, \
          expires_at = c.expires_at, confirmed_at = c.confirmed_at, \
          cancelled_at = c.cancelled_at, due_at = c.due_at, leased = c.leased, lease = c.lease, \
@@ -85,14 +87,16 @@ pub(crate) async fn save_all<'a>(
          client_secret, reason, refusal, expires_at, confirmed_at, cancelled_at, due_at, leased, \
          lease, attempts, undo, cancelling, refunds_failed, version, history) limit $25) c \
          where b.id = c.id",
-        "update bookings set status = $2, payment_status = $3, terms = $4, places = $5, \
-         lines = $6, total_minor = $7, currency = $8, payment_id = $9, client_secret = $10, \
+        "update bookings set status = $2, payment_status = $3, terms = coalesce($4, terms), \
+         places = coalesce($5, places), lines = coalesce($6, lines), \
+         total_minor = coalesce($7, total_minor), currency = coalesce($8, currency), \
+         payment_id = $9, client_secret = $10, \
          reason = $11, refusal = $12, expires_at = $13, confirmed_at = $14, cancelled_at = $15, \
          due_at = $16, leased = $17, lease = $18, attempts = $19, undo = $20, cancelling = $21, \
          refunds_failed = $22, version = $23, history = history || $24 where id = $1",
     );
     let row = |(booking, steps): (&Booking, &[StoredStep<'_>])| {
-        let mut row = stored::changes(booking);
+        let mut row = stored::changes(booking, steps.iter().any(StoredStep::makes_offer));
         row.push(History::of(steps)?.into());
         Ok(row)
     };

@@ -24,6 +24,13 @@ pub(crate) struct StoredStep<'a> {
     at: i64,
 }
 
+impl StoredStep<'_> {
+    /// Whether the booking got its offer by it, which it keeps.
+    pub(super) fn makes_offer(&self) -> bool {
+        self.input == Input::SeatsReserved.as_str()
+    }
+}
+
 /// The steps that a change takes.
 pub(crate) fn steps(change: &Change) -> impl Iterator<Item = StoredStep<'static>> {
     let steps = (0_i64..).zip(&change.transitions);

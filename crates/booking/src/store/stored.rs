@@ -122,17 +122,13 @@ pub(super) fn answer(row: &Row) -> Result<((AccountId, String), Answer), Error> 
     Ok(((account_id, key), answer))
 }
 
-/// The parameters of an update: the id, then what may change.
-pub(super) fn changes(booking: &Booking) -> Vec<Value> {
-    let mut values = vec![booking.id.into()];
-    values.append(&mut changing(booking));
-    values
-}
-
-fn changing(booking: &Booking) -> Vec<Value> {
-    let offer = booking.offer.as_ref();
+/// The parameters of an update: the id, then what may change. The offer never does once it is made:
+/// it is left out of all updates but the one that `makes_offer`.
+pub(super) fn changes(booking: &Booking, makes_offer: bool) -> Vec<Value> {
+    let offer = booking.offer.as_ref().filter(|_| makes_offer);
     let cursor = &booking.cursor;
     vec![
+        booking.id.into(),
         booking.state.status.as_str().into(),
         booking.state.payment.as_str().into(),
         offer.map_or(Value::Null, |offer| json(&stored_terms(&offer.terms))),
