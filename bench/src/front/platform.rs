@@ -81,7 +81,8 @@ impl StandArgs {
         values.extend(settings.iter().map(owned));
         values.extend_from_slice(&self.settings);
         let services = FACES.iter().map(|(name, faces)| (*name, faces.to_vec())).collect();
-        let product = Product { binary: self.binary()?, services, values };
+        // A minute to warm up is part of what is measured where there are brokers.
+        let product = Product { binary: self.binary()?, services, values, is_lasting: true };
         let any = Hall { choice: Choice::Counter, places: 1, queue: false };
         let house = House::start(shape, &product, &any.scenario())?;
         let pids = house.processes().into_iter().map(|(name, pid)| format!("{name} {pid}"));

@@ -126,6 +126,8 @@ pub(crate) struct RushArgs {
 
 /// A larger sale is foreseen only when asked for: it takes seconds.
 const MOST_FORESEEN: u32 = 200_000;
+/// For arrivals over so long, brokers do well to compile what they do often.
+const LASTING: Duration = Duration::from_secs(300);
 
 /// Plays a rush, and prints the report: success only if nothing is wrong.
 ///
@@ -142,10 +144,12 @@ pub(crate) async fn run(
         Some(address) => Place::Given(address.clone()),
         None => Place::Own(args.shape.parse()?),
     };
+    let scenario = scenario(args)?;
     let services = FACES.iter().map(|(name, faces)| (*name, faces.to_vec())).collect();
     let binary = std::env::current_exe().map_err(|error| Failure::new(error.to_string()))?;
-    let product = Product { binary, services, values };
-    let options = Options { scenario: scenario(args)?, place, product };
+    let is_lasting = scenario.window >= LASTING;
+    let product = Product { binary, services, values, is_lasting };
+    let options = Options { scenario, place, product };
     let report = rush::run(&options, &|line| say(line)).await?;
     say(&format!("\n{report}"));
     if options.scenario.buyers <= MOST_FORESEEN {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use fast_qr::{convert::svg::SvgBuilder, qr::QRBuilder};
+use fast_qr::{QRCode, qr::QRBuilder};
 use jiff::tz::TimeZone;
 use kernel::{Failure, Timestamp};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
@@ -75,13 +75,48 @@ pub(crate) fn values(json: serde_json::Value) -> Value {
     }
 }
 
-/// A QR code (ISO/IEC 18004) of `content`, as the address of an inline image.
+/// A QR code (ISO/IEC 18004) of `content`, as the address of an inline image: PNG with a bit a
+/// pixel, which programs for mail show, unlike SVG, and which is a thirtieth of it.
 pub(crate) fn qr_image(content: &str) -> Result<String, Failure> {
     use base64::{Engine, engine::general_purpose::STANDARD};
     let code =
         QRBuilder::new(content).build().map_err(|error| Failure::internal(format!("{error:?}")))?;
-    let svg = SvgBuilder::default().to_str(&code);
-    Ok(format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg)))
+    let png = png(&code).map_err(Failure::internal)?;
+    Ok(format!("data:image/png;base64,{}", STANDARD.encode(png)))
+}
+
+/// Light modules around a code, as its standard wants them.
+const QUIET_ZONE: usize = 4;
+/// How many pixels a module is wide.
+const SCALE: usize = 4;
+
+fn png(code: &QRCode) -> Result<Vec<u8>, png::EncodingError> {
+    let modules = code.size + 2 * QUIET_ZONE;
+    let (side, row_bytes) = (modules * SCALE, (modules * SCALE).div_ceil(8));
+    let is_dark = |row: usize, column: usize| {
+        let inside = |place: usize| place.checked_sub(QUIET_ZONE).filter(|at| *at < code.size);
+        let at = inside(row).zip(inside(column));
+        at.is_some_and(|(row, column)| code[row].get(column).is_some_and(|module| module.value()))
+    };
+    let mut pixels = Vec::with_capacity(side * row_bytes);
+    for row in 0..modules {
+        let mut line = vec![0xff_u8; row_bytes];
+        for pixel in (0..side).filter(|pixel| is_dark(row, pixel / SCALE)) {
+            if let Some(byte) = line.get_mut(pixel / 8) {
+                *byte &= !(0x80 >> (pixel % 8));
+            }
+        }
+        (0..SCALE).for_each(|_| pixels.extend_from_slice(&line));
+    }
+    let side = u32::try_from(side).unwrap_or(u32::MAX);
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, side, side);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&pixels)?;
+    writer.finish()?;
+    Ok(file)
 }
 
 /// A moment as people at the venue read it: `Tue 22 Dec 2026, 20:00`.
@@ -120,8 +155,28 @@ mod tests {
     }
 
     #[test]
-    fn a_code_becomes_a_picture() {
-        assert!(qr_image("BX1.abc").unwrap().starts_with("data:image/svg+xml;base64,"));
+    fn a_code_becomes_a_picture_of_its_modules() {
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        let content = "BX1.".to_owned() + &"aZ09_-".repeat(32);
+        let image = qr_image(&content).unwrap();
+        let file = STANDARD.decode(image.strip_prefix("data:image/png;base64,").unwrap()).unwrap();
+        assert!(file.len() < 3_000, "{} bytes", file.len());
+        let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let shown = reader.next_frame(&mut pixels).unwrap();
+        let code = QRBuilder::new(&*content).build().unwrap();
+        let side = (code.size + 2 * QUIET_ZONE) * SCALE;
+        assert_eq!((shown.width as usize, shown.height as usize), (side, side));
+        let is_dark = |row: usize, column: usize| {
+            pixels[row * shown.line_size + column / 8] & (0x80 >> (column % 8)) == 0
+        };
+        for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
+            let module = |pixel: usize| (pixel / SCALE).checked_sub(QUIET_ZONE);
+            let at = module(row).zip(module(column));
+            let at = at.filter(|(row, column)| *row < code.size && *column < code.size);
+            let expected = at.is_some_and(|(row, column)| code[row][column].value());
+            assert_eq!(is_dark(row, column), expected, "{row}, {column}");
+        }
         assert!(qr_image(&"x".repeat(10_000)).is_err());
     }
 }

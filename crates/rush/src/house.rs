@@ -38,6 +38,8 @@ pub struct Product {
     pub services: Vec<(&'static str, Vec<&'static str>)>,
     /// Configuration beside what the scenario needs, `section.key` and value.
     pub values: Vec<(String, String)>,
+    /// Whether it runs for so long that its servers do well to prepare for it.
+    pub is_lasting: bool,
 }
 
 /// A running platform. It ends when this is dropped, and when the process ends.
@@ -104,7 +106,7 @@ impl House {
         let guard = Guard::over(directory.path())?;
         let servers = match shape {
             Shape::One => None,
-            Shape::Servers | Shape::Distributed => Some(Servers::start()?),
+            Shape::Servers | Shape::Distributed => Some(Servers::start(product.is_lasting)?),
         };
         let is_distributed = shape == Shape::Distributed;
         let layout = Layout::free(&product.services)?;
@@ -212,7 +214,7 @@ impl House {
 
 impl Servers {
     /// Starts all of them at once, durable.
-    fn start() -> Result<Self, Failure> {
+    fn start(is_lasting: bool) -> Result<Self, Failure> {
         std::thread::scope(|scope| {
             let postgres = scope.spawn(|| {
                 let max_connections = MAX_CONNECTIONS;
@@ -221,7 +223,7 @@ impl Servers {
             let redis = scope.spawn(|| {
                 Redis::start(&RedisOptions { fsync: Fsync::Always, ..Default::default() })
             });
-            let kafka = Kafka::start(&KafkaOptions { is_lasting: true, ..Default::default() })?;
+            let kafka = Kafka::start(&KafkaOptions { is_lasting, ..Default::default() })?;
             let panicked = |_| infra::Failure::new("starting a server panicked");
             Ok(Self {
                 postgres: postgres.join().map_err(panicked)??,
