@@ -36,7 +36,8 @@ pub(crate) struct BookingsArgs {
     /// Also on a second platform, which has sold so many tickets before
     #[arg(long, value_name = "TICKETS")]
     sold: Option<u32>,
-    /// Also the bare database: the same rows once more, in the same batches; only where there is PostgreSQL
+    /// Also the bare database: the same rows once more, in the same batches; only where there is
+    /// PostgreSQL
     #[arg(long)]
     bare: bool,
 }

@@ -50,7 +50,8 @@ log4j.appender.stdout=org.apache.log4j.ConsoleAppender
 log4j.appender.stdout.layout=org.apache.log4j.PatternLayout
 log4j.appender.stdout.layout.ConversionPattern=%d %p %c: %m%n
 ";
-/// A heap for a few topics, the collector that is ready soonest, and no files outside its directory.
+/// A heap for a few topics, the collector that is ready soonest, and no files outside its
+/// directory.
 const JAVA_ARGUMENTS: &str = "-Xms256m -Xmx512m -XX:+UseSerialGC -XX:-UsePerfData \
     -Djava.io.tmpdir=. -Dlog4j.configuration=file:./log4j.properties";
 /// The compiler that is ready soonest, and no better one after it.

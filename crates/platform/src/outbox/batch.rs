@@ -1,5 +1,5 @@
-//! How events stand in an outbox: a row has those that one transaction wrote, as a JSON array. A row
-//! an event would cost more than the change it tells of.
+//! How events stand in an outbox: a row has those that one transaction wrote, as a JSON array. A
+//! row an event would cost more than the change it tells of.
 
 use std::borrow::Cow;
 
