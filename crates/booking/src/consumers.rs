@@ -50,34 +50,9 @@ pub(crate) async fn handle(app: &Arc<App>, delivery: &Delivery) -> Result<(), Er
     }
 }
 
-/// Makes a decision that an event leads to, once, and drives the booking on from there.
+/// Makes a decision that an event leads to, and drives the booking on from there. By the id of the
+/// event it is made once; a decision that changes nothing where it was made before needs none.
 async fn decide<F>(
-    app: &Arc<App>,
-    delivery: &Delivery,
-    booking_id: &str,
-    decision: F,
-) -> Result<(), Error>
-where
-    F: Fn(&mut Change) -> Result<bool, Error> + Send + Sync + 'static,
-{
-    decide_by(app, delivery, (booking_id, Some(delivery.id)), decision).await
-}
-
-/// As [`decide`], without remembering the event: for decisions that change nothing where they were
-/// made before.
-async fn decide_again<F>(
-    app: &Arc<App>,
-    delivery: &Delivery,
-    booking_id: &str,
-    decision: F,
-) -> Result<(), Error>
-where
-    F: Fn(&mut Change) -> Result<bool, Error> + Send + Sync + 'static,
-{
-    decide_by(app, delivery, (booking_id, None), decision).await
-}
-
-async fn decide_by<F>(
     app: &Arc<App>,
     delivery: &Delivery,
     (booking_id, message): (&str, Option<MessageId>),

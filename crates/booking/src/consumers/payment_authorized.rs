@@ -7,7 +7,7 @@ use kernel::Failure;
 use platform::bus::Delivery;
 use wire::pb::payment::v1::PaymentChanged;
 
-use super::{decide_again, give_back, note_payment};
+use super::{decide, give_back, note_payment};
 use crate::{
     Error,
     app::App,
@@ -18,7 +18,7 @@ use crate::{
 pub(super) async fn payment_authorized(app: &Arc<App>, delivery: &Delivery) -> Result<(), Error> {
     let event: PaymentChanged = delivery.read()?;
     let payment_id = event.payment_id;
-    decide_again(app, delivery, &event.booking_id, move |change| {
+    decide(app, delivery, (&event.booking_id, None), move |change| {
         paid(change, &payment_id, Input::PaymentAuthorized)
     })
     .await

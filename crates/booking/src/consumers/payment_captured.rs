@@ -6,13 +6,13 @@ use std::sync::Arc;
 use platform::bus::Delivery;
 use wire::pb::payment::v1::PaymentChanged;
 
-use super::{decide_again, payment_authorized::paid};
+use super::{decide, payment_authorized::paid};
 use crate::{Error, app::App, domain::Input};
 
 pub(super) async fn payment_captured(app: &Arc<App>, delivery: &Delivery) -> Result<(), Error> {
     let event: PaymentChanged = delivery.read()?;
     let payment_id = event.payment_id;
-    decide_again(app, delivery, &event.booking_id, move |change| {
+    decide(app, delivery, (&event.booking_id, None), move |change| {
         paid(change, &payment_id, Input::PaymentCaptured)
     })
     .await

@@ -10,7 +10,7 @@ use crate::{Error, app::App, domain::Input};
 
 pub(super) async fn payment_declined(app: &Arc<App>, delivery: &Delivery) -> Result<(), Error> {
     let event: PaymentChanged = delivery.read()?;
-    decide(app, delivery, &event.booking_id, |change| {
+    decide(app, delivery, (&event.booking_id, Some(delivery.id)), |change| {
         // One that comes late, after a better try or after the end, changes nothing.
         let payable = change.booking.state.status.is_payable();
         if payable {

@@ -14,7 +14,7 @@ use crate::{
 
 pub(super) async fn payment_failed(app: &Arc<App>, delivery: &Delivery) -> Result<(), Error> {
     let event: PaymentChanged = delivery.read()?;
-    decide(app, delivery, &event.booking_id, |change| {
+    decide(app, delivery, (&event.booking_id, Some(delivery.id)), |change| {
         let payable = change.booking.state.status.is_payable();
         if payable {
             change.step(Input::PaymentDeclined)?;

@@ -20,7 +20,7 @@ pub(super) async fn payment_refund_failed(
 ) -> Result<(), Error> {
     let event: PaymentRefunded = delivery.read()?;
     let refund_id = event.refund_id;
-    decide(app, delivery, &event.booking_id, move |change| {
+    decide(app, delivery, (&event.booking_id, Some(delivery.id)), move |change| {
         let (status, payment) = (change.booking.state.status, change.booking.state.payment);
         if !status.is_terminal() {
             return Ok(false);
