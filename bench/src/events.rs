@@ -12,7 +12,7 @@ use platform::{
     Metrics, Tasks,
     bus::{
         ACCOUNT_EVENTS, BOOKING_EVENTS, Bus, CATALOG_EVENTS, Envelope, Handler, KafkaSettings,
-        PAYMENT_EVENTS, TICKET_EVENTS,
+        PAYMENT_EVENTS, TICKET_EVENTS, Urgency,
     },
     inbox,
     outbox::Outbox,
@@ -42,17 +42,27 @@ const LOOK: Duration = Duration::from_millis(5);
 const SOURCES: [(&str, &str); 3] =
     [("booking", BOOKING_EVENTS), ("ticket", TICKET_EVENTS), ("payment", PAYMENT_EVENTS)];
 
-/// A group of the product: its name, its topics, the kinds it reads, and whether each of them has
-/// an effect in its database.
-type Group = (&'static str, &'static [&'static str], fn(&str) -> bool, bool);
+/// A group of the product: its name and urgency, its topics, the kinds it reads, and whether each of
+/// them has an effect in its database.
+type Group = ((&'static str, Urgency), &'static [&'static str], fn(&str) -> bool, bool);
 
 const GROUPS: [Group; 6] = [
-    ("booking", &[PAYMENT_EVENTS], |_| true, true),
-    ("realtime", &[BOOKING_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS], |_| true, false),
-    ("email", &[ACCOUNT_EVENTS, BOOKING_EVENTS], |kind| kind == "booking.confirmed", true),
-    ("event", &[TICKET_EVENTS], |_| true, false),
-    ("worker", &[CATALOG_EVENTS], |_| true, true),
-    ("user", &[ACCOUNT_EVENTS], |_| true, true),
+    (("booking", Urgency::Soon), &[PAYMENT_EVENTS], |_| true, true),
+    (
+        ("realtime", Urgency::Relaxed),
+        &[BOOKING_EVENTS, PAYMENT_EVENTS, TICKET_EVENTS],
+        |_| true,
+        false,
+    ),
+    (
+        ("email", Urgency::Relaxed),
+        &[ACCOUNT_EVENTS, BOOKING_EVENTS],
+        |kind| kind == "booking.confirmed",
+        true,
+    ),
+    (("event", Urgency::Relaxed), &[TICKET_EVENTS], |_| true, false),
+    (("worker", Urgency::Relaxed), &[CATALOG_EVENTS], |_| true, true),
+    (("user", Urgency::Relaxed), &[ACCOUNT_EVENTS], |_| true, true),
 ];
 
 struct Source {
@@ -107,12 +117,12 @@ async fn measure(
     }
     let (told, mut lags) = mpsc::channel(1_024);
     if reach == Reach::Groups {
-        for (group, topics, reads, has_effect) in GROUPS {
+        for ((group, urgency), topics, reads, has_effect) in GROUPS {
             let db = open(bench, engine, &format!("{name}_of_{group}")).await?;
             opened.push(db.clone());
             let inbox = has_effect.then(|| inbox_of(group, db));
             let handler = handler(inbox, reads, told.clone());
-            bus.consume(group, topics, handler, &metrics, &tasks);
+            bus.consume((group, urgency), topics, handler, &metrics, &tasks);
         }
     }
     let expected = deliveries(args, reach);

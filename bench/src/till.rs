@@ -14,7 +14,7 @@ use db::{Db, Engine, Settings};
 use kernel::{Clock, Secret, SystemClock};
 use platform::{
     Metrics, SystemIds, Tasks, Unit,
-    bus::{Bus, Handler, PAYMENT_EVENTS},
+    bus::{Bus, Handler, PAYMENT_EVENTS, Urgency},
     http::{self, Nearby},
     tokens::{SigningKey, Verifier, key_set},
 };
@@ -86,7 +86,13 @@ impl Till {
             clock: Arc::new(SystemClock),
         })?;
         let waiting = Arc::<Waiting>::default();
-        bus.consume(GROUP, &[PAYMENT_EVENTS], waiting.handler(), &Metrics::new(), &log_tasks);
+        bus.consume(
+            (GROUP, Urgency::Soon),
+            &[PAYMENT_EVENTS],
+            waiting.handler(),
+            &Metrics::new(),
+            &log_tasks,
+        );
         let tracked = unit.tracked.clone();
         start(unit, webhooks, &mesh, &servers)?;
         let began = u64::try_from(SystemClock.now().micros())?;

@@ -4,6 +4,7 @@
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
 use prost::Message;
+use prost_types::DescriptorProto;
 
 #[expect(clippy::disallowed_methods, reason = "cargo talks to a build script by variables only")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -41,9 +42,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     fs::write(out.join("methods.rs"), table + "]")?;
 
-    tonic_prost_build::configure()
+    // As in the JSON form of proto3: what has its default value is left out.
+    let plain = descriptors.file.iter().flat_map(|file| {
+        let package = format!(".{}", file.package());
+        file.message_type.iter().flat_map(move |message| plain_fields(&package, message))
+    });
+    let build = tonic_prost_build::configure()
         .type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]")
-        .message_attribute(".", "#[serde(default)]")
+        .message_attribute(".", "#[serde(default)]");
+    let thin = "#[serde(skip_serializing_if = \"crate::pb::is_default\")]";
+    plain
+        .fold(build, |build, field| build.field_attribute(field, thin))
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// The paths of a message's fields, and of those of the messages in it, but for choices (`oneof`).
+fn plain_fields(scope: &str, message: &DescriptorProto) -> Vec<String> {
+    let path = format!("{scope}.{}", message.name());
+    let fields = message.field.iter();
+    let fields = fields.filter(|field| field.oneof_index.is_none() || field.proto3_optional());
+    let own = fields.map(|field| format!("{path}.{}", field.name()));
+    let nested = message.nested_type.iter().flat_map(|nested| plain_fields(&path, nested));
+    own.chain(nested).collect()
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use kernel::{Clock, HoldId, SystemClock};
+use kernel::{Clock, HoldId, SystemClock, Timestamp};
 use platform::SystemIds;
 use rush::{FLOOR, Sale};
 use tokio::time::{Instant, sleep};
@@ -29,8 +29,9 @@ pub(super) const LOOKED: usize = 3;
 pub(super) const WHOLE: usize = 4;
 /// Of the time that confirmations took lately, when one looks for the first time, and how long one
 /// waits for the next time. Who looks more often sees it sooner, and takes more of the platform.
-const FIRST_LOOK: f64 = 0.8;
-const NEXT_LOOK: f64 = 0.2;
+/// When it was confirmed is told by the booking itself.
+const FIRST_LOOK: f64 = 1.25;
+const NEXT_LOOK: f64 = 0.25;
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 /// How long one looks for a booking.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -165,11 +166,12 @@ impl Buyer {
                 continue;
             }
             self.tally.did(PAID, asked);
-            let paid = Instant::now();
-            if self.await_confirmation(&mut gateway, &booking).await? {
-                self.tally.did(CONFIRMED, paid);
+            let paid_at = SystemClock.now();
+            if let Some(confirmed_at) = self.await_confirmation(&mut gateway, &booking).await? {
+                let took = confirmed_at.since(paid_at);
+                self.tally.took(CONFIRMED, took);
                 self.tally.did(WHOLE, began);
-                let took_ms = paid.elapsed().as_secs_f64() * 1_000.0;
+                let took_ms = took.as_secs_f64() * 1_000.0;
                 self.lately.set(self.lately.get() * (1.0 - NEWS) + took_ms * NEWS);
             }
         }
@@ -244,7 +246,7 @@ impl Buyer {
         &self,
         gateway: &mut Connection,
         booking: &str,
-    ) -> Result<bool, Failure> {
+    ) -> Result<Option<Timestamp>, Failure> {
         let line = format!("GET /api/v1/bookings/{booking} HTTP/1.1\r\n");
         let wait = |share| Duration::from_secs_f64(self.lately.get() * share / 1_000.0);
         let give_up = Instant::now() + PATIENCE;
@@ -255,17 +257,20 @@ impl Buyer {
             let answer = gateway.ask(&[&line, &self.bearer], "").await?;
             self.tally.did(LOOKED, asked);
             match answer.text("status") {
-                Some("confirmed") => return Ok(true),
+                Some("confirmed") => {
+                    let at = answer.text("confirmed_at").unwrap_or_default();
+                    return Ok(Some(Timestamp::parse(at)?));
+                }
                 Some("payment_pending" | "payment_processing") => pause = wait(NEXT_LOOK),
                 other => {
                     let other = other.map_or_else(|| answer.refusal(), str::to_owned);
                     self.tally.refused(format!("booking: {other}"));
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
         }
         self.tally.refused("booking: never confirmed".to_owned());
-        Ok(false)
+        Ok(None)
     }
 }
 

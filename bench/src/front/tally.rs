@@ -91,6 +91,12 @@ impl Tally {
         self.note(step, since, Instant::now());
     }
 
+    /// A step that took so long is done, or was a while ago.
+    pub(crate) fn took(&self, step: usize, took: Duration) {
+        let now = Instant::now();
+        self.note(step, now.checked_sub(took).unwrap_or(now), now);
+    }
+
     fn note(&self, step: usize, since: Instant, now: Instant) {
         let mut counts = self.counts.borrow_mut();
         if let Some(all) = counts.all.get_mut(step) {

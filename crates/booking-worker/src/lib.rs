@@ -18,7 +18,7 @@ use std::sync::Arc;
 use kernel::{Clock, Ids};
 use platform::{
     Metrics, Probe, Tasks, Unit,
-    bus::{Bus, CATALOG_EVENTS},
+    bus::{Bus, CATALOG_EVENTS, Urgency},
     kv::Kv,
     tokens::Seal,
 };
@@ -108,7 +108,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         .probe("queue", probe)
         .task(move |tasks| {
             let handler = consumers::handler(consumer);
-            bus.consume(NAME, &[CATALOG_EVENTS], handler, &own, &tasks);
+            bus.consume((NAME, Urgency::Relaxed), &[CATALOG_EVENTS], handler, &own, &tasks);
         })
         .task(move |tasks| tasks::start(&app, &tasks)))
 }

@@ -27,7 +27,7 @@ use db::{Coalescer, CoalescerSettings};
 use kernel::{Clock, Ids};
 use platform::{
     Metrics, Tasks, Unit,
-    bus::{BOOKING_EVENTS, Bus, PAYMENT_EVENTS},
+    bus::{BOOKING_EVENTS, Bus, PAYMENT_EVENTS, Urgency},
     outbox::Outbox,
     tokens::{Seal, Verifier},
 };
@@ -65,6 +65,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
             name: "0004_history",
             sql: include_str!("../migrations/postgres/0004_history.sql"),
         },
+        db::Migration {
+            name: "0005_thin_history",
+            sql: include_str!("../migrations/postgres/0005_thin_history.sql"),
+        },
     ],
     sqlite: &[
         db::Migration {
@@ -82,6 +86,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
         db::Migration {
             name: "0004_history",
             sql: include_str!("../migrations/sqlite/0004_history.sql"),
+        },
+        db::Migration {
+            name: "0005_thin_history",
+            sql: include_str!("../migrations/sqlite/0005_thin_history.sql"),
         },
     ],
 };
@@ -174,7 +182,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         platform::housekeeping(db.clone(), app.clock.clone(), &tasks);
         app.desk.outbox.relay(db, bus.clone(), &metrics, &tasks);
         let handler = consumers::payment_events(&app);
-        bus.consume(NAME, &[PAYMENT_EVENTS], handler, &metrics, &tasks);
+        bus.consume((NAME, Urgency::Soon), &[PAYMENT_EVENTS], handler, &metrics, &tasks);
         tasks::resume_sagas(app.clone(), &tasks);
         tasks::forget_refusals(app, &tasks);
     }))

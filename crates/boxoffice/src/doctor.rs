@@ -261,7 +261,7 @@ async fn parts(
 
 fn kind(url: &str) -> &str {
     match url.split_once("://") {
-        Some(("redis", _)) => "Redis answers, and keeps what it must",
+        Some(("redis" | "redis+unix", _)) => "Redis answers, and keeps what it must",
         Some(("kafka", _)) => "Kafka answers",
         _ => "in this process",
     }

@@ -240,7 +240,7 @@ impl Settings {
         if !process.replica.is_empty() && process.database == "sqlite:" {
             return Err(wrong("boxoffice.replica", "is for a PostgreSQL boxoffice.database"));
         }
-        check_part("boxoffice.kv", &process.kv, &["redis://"])?;
+        check_part("boxoffice.kv", &process.kv, &["redis://", "redis+unix://"])?;
         check_part("boxoffice.bus", &process.bus, &[KAFKA])?;
         if process.database_connections == 0 {
             return Err(wrong("boxoffice.database_connections", "must be at least 1"));

@@ -249,7 +249,7 @@ impl Db {
         match &self.0.backend {
             Backend::Postgres(postgres) => {
                 let _under_way = self.0.tasks.token();
-                postgres.view(&body).await
+                postgres.view(Mode::Read, &body).await
             }
             Backend::Sqlite(sqlite) => sqlite.read(&self.0.tasks, body).await,
         }
@@ -267,26 +267,27 @@ impl Db {
         params: Vec<Value>,
     ) -> Result<Option<Row>, Error> {
         let sql = sql.into();
-        self.view_here(move |tx| {
+        self.single(move |tx| {
             let params = params.clone();
             Box::pin(async move { tx.query_opt(sql, &params).await })
         })
         .await
     }
 
-    /// As [`Db::view`]; on SQLite by the caller's own thread.
-    async fn view_here<T, E, F>(&self, body: F) -> Result<T, E>
+    /// As [`Db::view`], for a body of one statement.
+    async fn single<T, E, F>(&self, body: F) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<Error> + Send + 'static,
         F: for<'t> Fn(&'t mut Tx) -> Body<'t, T, E> + Send + Sync + 'static,
     {
+        self.admit()?;
         match &self.0.backend {
-            Backend::Postgres(_) => self.view(body).await,
-            Backend::Sqlite(sqlite) => {
-                self.admit()?;
-                sqlite.read_here(&self.0.tasks, body).await
+            Backend::Postgres(postgres) => {
+                let _under_way = self.0.tasks.token();
+                postgres.view(Mode::Single, &body).await
             }
+            Backend::Sqlite(sqlite) => sqlite.read_here(&self.0.tasks, body).await,
         }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Postgres {
 pub(crate) enum Mode {
     Write,
     Read,
+    /// One statement that reads: it has its snapshot without a transaction around it.
+    Single,
 }
 
 impl Postgres {
@@ -93,8 +95,8 @@ impl Postgres {
         Err(Error::Conflict.into())
     }
 
-    /// As [`Postgres::transact`] for a read, on the replica if that is up to it.
-    pub(crate) async fn view<T, E, F>(&self, body: &F) -> Result<T, E>
+    /// As [`Postgres::transact`] for what reads, on the replica if that is up to it.
+    pub(crate) async fn view<T, E, F>(&self, mode: Mode, body: &F) -> Result<T, E>
     where
         T: Send,
         E: From<Error> + Send,
@@ -107,7 +109,7 @@ impl Postgres {
             }
             self.counters.replica_fallbacks.add(1);
         }
-        self.transact(Mode::Read, body).await
+        self.transact(mode, body).await
     }
 
     /// Nothing if the replica could not answer.

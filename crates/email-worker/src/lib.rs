@@ -20,7 +20,7 @@ use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids};
 use platform::{
     Metrics, Tasks, Unit,
-    bus::{ACCOUNT_EVENTS, BOOKING_EVENTS, Bus},
+    bus::{ACCOUNT_EVENTS, BOOKING_EVENTS, Bus, Urgency},
 };
 use tokio::sync::Notify;
 use wire::pb::email_worker::v1::email_worker_service_server::EmailWorkerServiceServer;
@@ -140,7 +140,13 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         .database(app.db.clone())
         .task(move |tasks| {
             let handler = consumers::handler(consumer);
-            bus.consume(NAME, &[ACCOUNT_EVENTS, BOOKING_EVENTS], handler, &counts, &tasks);
+            bus.consume(
+                (NAME, Urgency::Relaxed),
+                &[ACCOUNT_EVENTS, BOOKING_EVENTS],
+                handler,
+                &counts,
+                &tasks,
+            );
         })
         .task(move |tasks| tasks::start(&app, &tasks)))
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use platform::{
     Metrics, Tasks,
-    bus::{Bus, Handler, TICKET_EVENTS},
+    bus::{Bus, Handler, TICKET_EVENTS, Urgency},
 };
 
 use crate::{NAME, app::App, consumers, ops};
@@ -23,5 +23,5 @@ pub(crate) fn start(app: &Arc<App>, bus: &Bus, period: Duration, metrics: &Metri
         let app = Arc::clone(&listening);
         Box::pin(async move { consumers::seats_changed(&app, &delivery).await })
     });
-    bus.consume(NAME, &[TICKET_EVENTS], handler, metrics, tasks);
+    bus.consume((NAME, Urgency::Relaxed), &[TICKET_EVENTS], handler, metrics, tasks);
 }

@@ -52,6 +52,11 @@ pub fn random_hex(bytes: usize) -> Result<String, Failure> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// Whether a socket may be at this path: the system takes no longer one (`sun_path` of unix(7)).
+pub(crate) fn fits_socket(path: &Path) -> bool {
+    path.as_os_str().len() < 108
+}
+
 /// Makes the directory of a server called `name`, for `account` alone.
 pub(crate) fn new_directory(
     name: &str,

@@ -11,7 +11,7 @@ use std::{
 use crate::{
     Failure, Keep, Kind, Server,
     install::{find_or_install, number_after, output, path_folders},
-    probe,
+    place, probe,
 };
 
 const OLDEST_MAJOR: u32 = 15;
@@ -122,6 +122,19 @@ impl Postgres {
         format!("postgres://postgres@127.0.0.1:{}", self.port())
     }
 
+    /// Its url without a database, by its socket: how programs of the same machine reach it for
+    /// less. Where the path of the socket would be too long, [`server_url`](Self::server_url).
+    #[must_use]
+    pub fn local_url(&self) -> String {
+        let socket = self.directory().join(format!(".s.PGSQL.{}", self.port()));
+        match socket.parent().and_then(Path::to_str) {
+            Some(directory) if place::fits_socket(&socket) => {
+                format!("postgres://postgres@{}:{}", directory.replace('/', "%2F"), self.port())
+            }
+            _ => self.server_url(),
+        }
+    }
+
     /// The first column of every row that `statement` gives, in the maintenance database.
     ///
     /// # Errors
@@ -177,13 +190,13 @@ impl Replica {
 }
 
 /// Nothing is outside its directory but a segment of System V memory, whose number is in
-/// `postmaster.pid`: no socket, no POSIX memory, which would outlive a server that is killed.
+/// `postmaster.pid`: no POSIX memory, which would outlive a server that is killed.
 /// A replica tries again soon when its primary comes back, and says which rows it still reads, so
 /// that cleaning up on the primary does not hold back its replay.
 fn settings(options: &PostgresOptions) -> String {
     let fsync = if options.fsync { "on" } else { "off" };
     format!(
-        "listen_addresses = '127.0.0.1'\nunix_socket_directories = ''\n\
+        "listen_addresses = '127.0.0.1'\nunix_socket_directories = '..'\n\
          dynamic_shared_memory_type = mmap\nmax_connections = {}\nfsync = {fsync}\n\
          full_page_writes = {fsync}\nshared_buffers = 128MB\nmax_wal_size = 4GB\n\
          wal_level = replica\nhot_standby = on\nmax_wal_senders = 10\n\

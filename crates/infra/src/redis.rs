@@ -5,9 +5,11 @@ use std::{ops::Deref, path::PathBuf, process::Command};
 use crate::{
     Failure, Keep, Kind, Server,
     install::{find, find_or_install, number_after, output},
+    place,
 };
 
 const OLDEST_MAJOR: u32 = 7;
+const SOCKET: &str = "redis.sock";
 
 /// When Redis flushes its append-only file to disk. It writes the file before it answers in any
 /// case, so nothing is lost when Redis itself is killed.
@@ -60,7 +62,7 @@ impl Redis {
         };
         server.start(|server| {
             let settings = format!(
-                "bind 127.0.0.1\nport {}\ndir {}\ndaemonize no\nappendonly yes\n\
+                "bind 127.0.0.1\nport {}\nunixsocket {SOCKET}\nunixsocketperm 700\ndir {}\ndaemonize no\nappendonly yes\n\
                  appendfsync {fsync}\nsave \"\"\n",
                 server.port(),
                 server.directory().display(),
@@ -75,6 +77,18 @@ impl Redis {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port())
+    }
+
+    /// Its url by its socket: how programs of the same machine reach it for less. Where the path of
+    /// the socket would be too long, [`url`](Self::url).
+    #[must_use]
+    pub fn local_url(&self) -> String {
+        let socket = self.directory().join(SOCKET);
+        if place::fits_socket(&socket) {
+            format!("redis+unix://{}", socket.display())
+        } else {
+            self.url()
+        }
     }
 
     /// As a plain server.

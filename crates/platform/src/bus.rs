@@ -168,6 +168,16 @@ pub type Handler = Arc<
     dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>> + Send + Sync,
 >;
 
+/// How soon a group gets what is new on Kafka. A broker spends a request's work on each answer, so
+/// that events which gather for a moment cost less. In this process all groups get it at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Within some 30 ms: somebody waits for what it leads to.
+    Soon,
+    /// Within some 100 ms.
+    Relaxed,
+}
+
 /// A dead letter: an event that a consumer could not handle.
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
@@ -285,7 +295,7 @@ impl Bus {
     /// the partition go on, up to some thousand events from there.
     pub fn consume(
         &self,
-        group: &'static str,
+        (group, urgency): (&'static str, Urgency),
         topics: &[&'static str],
         handler: Handler,
         metrics: &Metrics,
@@ -293,7 +303,7 @@ impl Bus {
     ) {
         match &self.0 {
             Backend::Memory(log) => log.consume(group, topics, handler, metrics, tasks),
-            Backend::Kafka(log) => log.consume(group, topics, handler, metrics, tasks),
+            Backend::Kafka(log) => log.consume((group, urgency), topics, handler, metrics, tasks),
         }
     }
 

@@ -24,7 +24,12 @@ use std::{
 };
 
 use kernel::{Clock, Ids};
-use platform::{Metrics, Probe, Tasks, Unit, bus::Bus, kv::Kv, tokens::Verifier};
+use platform::{
+    Metrics, Probe, Tasks, Unit,
+    bus::{Bus, Urgency},
+    kv::Kv,
+    tokens::Verifier,
+};
 use tokio::sync::Semaphore;
 use wire::pb::realtime::v1::realtime_service_server::RealtimeServiceServer;
 
@@ -126,7 +131,7 @@ fn unit(app: Arc<App>, bus: Bus, metrics: Metrics) -> Unit {
         .task(move |tasks| relay::start(&listening, &tasks))
         .task(move |tasks| {
             let handler = consumers::handler(consumer);
-            bus.consume(NAME, &consumers::TOPICS, handler, &counts, &tasks);
+            bus.consume((NAME, Urgency::Relaxed), &consumers::TOPICS, handler, &counts, &tasks);
         })
         .probe("channel", probe)
 }

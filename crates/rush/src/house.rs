@@ -170,7 +170,7 @@ impl House {
     /// The server of the databases, if there is one.
     #[must_use]
     pub fn database(&self) -> Option<String> {
-        self.servers.as_ref().map(|servers| servers.postgres.server_url())
+        self.servers.as_ref().map(|servers| servers.postgres.local_url())
     }
 
     /// Whether all processes are still there; otherwise what the first that is not has said last.
@@ -235,8 +235,8 @@ impl Servers {
 
     fn values(&self) -> [(String, String); 3] {
         [
-            ("boxoffice.database", self.postgres.server_url()),
-            ("boxoffice.kv", self.redis.url()),
+            ("boxoffice.database", self.postgres.local_url()),
+            ("boxoffice.kv", self.redis.local_url()),
             ("boxoffice.bus", format!("kafka://{}", self.kafka.brokers())),
         ]
         .map(|(key, value)| (key.to_owned(), value))

@@ -112,12 +112,12 @@ impl Part {
     }
 }
 
-/// The database in a title such as `postgres: user database 127.0.0.1(40000) idle`. A server's own
-/// processes have none.
+/// The database in a title such as `postgres: user database 127.0.0.1(40000) idle`, or `[local]`
+/// where it is reached by its socket. A server's own processes have none.
 fn database(title: &str) -> Option<&str> {
     let mut words = title.strip_prefix("postgres: ")?.split_whitespace();
     let (_user, database, client) = (words.next()?, words.next()?, words.next()?);
-    client.contains('(').then_some(database)
+    (client.contains('(') || client == "[local]").then_some(database)
 }
 
 impl Meter {
@@ -259,6 +259,8 @@ mod tests {
     fn a_backend_s_title_names_its_database() {
         let title = "postgres: postgres booking_service 127.0.0.1(40000) idle";
         assert_eq!(database(title), Some("booking_service"));
+        let title = "postgres: postgres payment_db [local] COMMIT";
+        assert_eq!(database(title), Some("payment_db"));
         assert_eq!(database("postgres: walwriter "), None);
         assert_eq!(database("postgres: logical replication launcher "), None);
     }

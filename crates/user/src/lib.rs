@@ -16,7 +16,7 @@ use db::{Db, Migration, Migrations};
 use kernel::{Clock, Ids};
 use platform::{
     Metrics, Tasks, Unit,
-    bus::{ACCOUNT_EVENTS, Bus},
+    bus::{ACCOUNT_EVENTS, Bus, Urgency},
 };
 use wire::pb::user::v1::user_service_server::UserServiceServer;
 
@@ -77,7 +77,7 @@ pub fn build(_config: Config, deps: Deps) -> Result<Unit, BuildError> {
         .database(app.db.clone())
         .task(move |tasks| {
             let handler = consumers::account_events(app.clone());
-            bus.consume(NAME, &[ACCOUNT_EVENTS], handler, &counts, &tasks);
+            bus.consume((NAME, Urgency::Relaxed), &[ACCOUNT_EVENTS], handler, &counts, &tasks);
             platform::housekeeping(app.db.clone(), app.clock.clone(), &tasks);
         }))
 }

@@ -27,5 +27,10 @@ package!(realtime, "boxoffice.realtime.v1");
 package!(ticket, "boxoffice.ticket.v1");
 package!(user, "boxoffice.user.v1");
 
+/// Whether a field is left out of its message's JSON form.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
 /// Descriptors of all contracts, for reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

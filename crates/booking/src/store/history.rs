@@ -12,16 +12,24 @@ use crate::{
     domain::{Input, Status},
 };
 
-/// A step as it is stored, with the version it led to and its place among the steps that did.
+/// A step as it is stored, with the version it led to and its place among the steps that did. What
+/// most steps have in common is left out: a booking's row is written with each of them.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct StoredStep<'a> {
     version: i64,
+    #[serde(default, skip_serializing_if = "is_first")]
     ordinal: i64,
     from: Cow<'a, str>,
     to: Cow<'a, str>,
     input: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "str::is_empty")]
     reason: Cow<'a, str>,
     at: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+const fn is_first(ordinal: &i64) -> bool {
+    *ordinal == 0
 }
 
 impl StoredStep<'_> {

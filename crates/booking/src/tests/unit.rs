@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use kernel::{Clock as _, Code};
 use platform::{
     Metrics, Tasks,
-    bus::{BOOKING_EVENTS, Envelope, PAYMENT_EVENTS},
+    bus::{BOOKING_EVENTS, Envelope, PAYMENT_EVENTS, Urgency},
 };
 use tokio::sync::mpsc;
 use tonic::Code as Status;
@@ -61,7 +61,7 @@ async fn a_payment_event_on_the_log_leads_to_a_confirmation_on_the_log() {
         let sender = sender.clone();
         Box::pin(async move { sender.send(delivery).await.map_err(kernel::Failure::internal) })
     });
-    bus.consume("test", &[BOOKING_EVENTS], handler, &Metrics::new(), &listeners);
+    bus.consume(("test", Urgency::Soon), &[BOOKING_EVENTS], handler, &Metrics::new(), &listeners);
     for start in unit.tasks.drain(..) {
         start(unit.tracked.clone());
     }

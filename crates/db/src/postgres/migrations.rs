@@ -9,7 +9,7 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{Mode, Postgres, fault};
+use super::{Postgres, fault};
 use crate::{Error, Migration, Migrations, migrate::check_order};
 
 /// The same in every process that migrates: `boxoffic` in ASCII.
@@ -30,7 +30,7 @@ impl Postgres {
         let begin = format!(
             "{}; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
              SET LOCAL client_min_messages = warning; SELECT pg_advisory_xact_lock({LOCK})",
-            self.primary.session.begin(Mode::Write)
+            self.primary.session.begin_write
         );
         let set_up = format!("{begin}; {TABLE}");
         client.batch_execute(&set_up).await.map_err(|error| fault::error(&error))?;

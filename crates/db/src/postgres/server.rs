@@ -35,18 +35,20 @@ pub(super) struct Session {
     /// Whether the next transaction may find another session at the same connection's end: nothing
     /// is prepared or set for longer than a transaction.
     pub(super) pooled: bool,
-    begin_write: String,
+    pub(super) begin_write: String,
     begin_read: String,
     /// After how long without an answer the server counts as gone.
     pub(super) patience: Duration,
 }
 
 impl Session {
-    /// `BEGIN`, and what must be set for each transaction.
-    pub(super) fn begin(&self, mode: Mode) -> &str {
+    /// `BEGIN`, and what must be set for each transaction; nothing for a single statement, unless
+    /// something must be set.
+    pub(super) fn begin(&self, mode: Mode) -> Option<&str> {
         match mode {
-            Mode::Write => &self.begin_write,
-            Mode::Read => &self.begin_read,
+            Mode::Write => Some(&self.begin_write),
+            Mode::Read => Some(&self.begin_read),
+            Mode::Single => self.pooled.then_some(&self.begin_read),
         }
     }
 }

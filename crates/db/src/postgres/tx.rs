@@ -107,6 +107,10 @@ impl PgTx {
         sql: &'static str,
         params: &[Value],
     ) -> Result<Vec<Row>, Error> {
+        // Without a transaction around it the server would let it write.
+        if self.start.mode == Mode::Single && !sql.starts_with("select") {
+            return Err(Error::Statement("what is looked for begins with select".to_owned()));
+        }
         self.admit(1)?;
         let result = async {
             let client = self.client.as_ref().ok_or(Fault::Silent)?;
@@ -128,7 +132,7 @@ impl PgTx {
         if !self.start.open {
             return Ok(());
         }
-        if self.start.mode == Mode::Read {
+        if self.start.mode != Mode::Write {
             self.send_rollback();
             return Ok(());
         }
@@ -225,12 +229,13 @@ impl Start {
         if self.open {
             return Ok(None);
         }
+        let Some(begin) = session.begin(self.mode) else { return Ok(None) };
         let guard = match self.fence {
             Some(fence) => Some((Text::of(fence::GUARD, client, session).await?, fence)),
             None => None,
         };
         self.open = true;
-        Ok(Some(Ahead { guard, begin: session.begin(self.mode) }))
+        Ok(Some(Ahead { guard, begin }))
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use kernel::{Caller, Code, MessageId, Timestamp};
-use platform::bus::{CATALOG_EVENTS, Delivery, Envelope, Handler, TICKET_EVENTS};
+use platform::bus::{CATALOG_EVENTS, Delivery, Envelope, Handler, TICKET_EVENTS, Urgency};
 use wire::{
     Context,
     pb::{event::v1 as pb, ticket::v1::SeatsChanged},
@@ -204,7 +204,13 @@ async fn the_tasks_hear_of_seats_tell_of_events_and_forget_what_others_changed()
             noted.lock().unwrap().push(delivery.kind);
             Box::pin(async { Ok(()) })
         });
-        house.bus.consume("listener", &[CATALOG_EVENTS], handler, &metrics, &tracked);
+        house.bus.consume(
+            ("listener", Urgency::Soon),
+            &[CATALOG_EVENTS],
+            handler,
+            &metrics,
+            &tracked,
+        );
         house.pass(11);
         let message = SeatsChanged { event_id: event.clone(), available: 0, ..Default::default() };
         let names = (TICKET_EVENTS, "ticket", "seats.sold");

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use kernel::{Code, Secret};
 use platform::{
     Metrics, Tasks,
-    bus::{Bus, Delivery, Handler, PAYMENT_EVENTS},
+    bus::{Bus, Delivery, Handler, PAYMENT_EVENTS, Urgency},
     http::Nearby,
 };
 use tokio::sync::mpsc;
@@ -69,7 +69,13 @@ async fn start(w: &World) -> Running {
     for start in unit.tasks {
         start(unit.tracked.clone());
     }
-    bus.consume("test", &[PAYMENT_EVENTS], handler, &Metrics::new(), &unit.tracked);
+    bus.consume(
+        ("test", Urgency::Soon),
+        &[PAYMENT_EVENTS],
+        handler,
+        &Metrics::new(),
+        &unit.tracked,
+    );
     Running { mesh, tasks: unit.tracked, events, _bus_database: bus_database }
 }
 

@@ -19,7 +19,9 @@ use std::{sync::Arc, time::Duration};
 use kernel::Failure;
 
 use self::{consumer::Consumer, offsets::Offsets, producer::Producer, topics::Topics};
-use super::{DeadLetter, Envelope, Handler, Settings, cloud_event::Record, meters::Registered};
+use super::{
+    DeadLetter, Envelope, Handler, Settings, Urgency, cloud_event::Record, meters::Registered,
+};
 use crate::{Metrics, Tasks};
 
 pub use self::topics::TopicState;
@@ -102,7 +104,7 @@ impl Kafka {
 
     pub(super) fn consume(
         &self,
-        group: &'static str,
+        (group, urgency): (&'static str, Urgency),
         topics: &[&'static str],
         handler: Handler,
         metrics: &Metrics,
@@ -114,7 +116,7 @@ impl Kafka {
         names.push((topics::replays(&self.shared.settings, group), first));
         let meters = self.registered.meters(group, metrics);
         let shared = self.shared.clone();
-        let consumer = Consumer { shared, group, names: names.into(), handler, meters };
+        let consumer = Consumer { shared, group, urgency, names: names.into(), handler, meters };
         tasks.spawn(group, consumer.run(tasks.stopping()));
     }
 

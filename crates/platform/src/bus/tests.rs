@@ -270,7 +270,13 @@ async fn a_group_that_was_held_up_misses_nothing() {
             }
         })
     };
-    bus.consume("slow", &[super::BOOKING_EVENTS], handler, &crate::Metrics::new(), &tasks);
+    bus.consume(
+        ("slow", super::Urgency::Soon),
+        &[super::BOOKING_EVENTS],
+        handler,
+        &crate::Metrics::new(),
+        &tasks,
+    );
     let batches = 30;
     for batch in 0..batches {
         let events =

@@ -27,7 +27,7 @@ const OLDEST_VERSION: u32 = 7;
 /// Where the Redis is that the processes of one deployment share.
 #[derive(Debug, Clone)]
 pub struct RedisSettings {
-    /// Such as `redis://user:password@host:6379/0`.
+    /// Such as `redis://user:password@host:6379/0`, or `redis+unix:///path/of/its/socket`.
     pub url: Secret<String>,
     /// What every key and channel begins with; empty where a deployment has Redis to itself.
     pub namespace: String,
@@ -51,7 +51,7 @@ impl Redis {
         Ok(Self {
             cache: Cache::new(link.clone(), namespace.clone()),
             locks: Locks::new(link.clone(), namespace.clone()),
-            limits: Limits::new(link.clone(), namespace.clone()),
+            limits: Limits::start(link.clone(), namespace.clone(), tasks),
             channels: Channels::start(client, link.clone(), namespace.clone(), tasks),
             queue: Queue::redis(queue::Queue::new(link.clone(), &namespace)),
             link,

@@ -13,7 +13,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{batch::batches, relay::Relay, *};
-use crate::{MIGRATIONS, bus::BOOKING_EVENTS};
+use crate::{
+    MIGRATIONS,
+    bus::{BOOKING_EVENTS, Urgency},
+};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -75,7 +78,7 @@ impl Log {
             counted.send_replace(kept.len());
             Box::pin(async { Ok(()) })
         });
-        bus.consume("test", &[BOOKING_EVENTS], handler, &Metrics::new(), &tasks);
+        bus.consume(("test", Urgency::Soon), &[BOOKING_EVENTS], handler, &Metrics::new(), &tasks);
         Self { bus, got, count, tasks, test }
     }
 

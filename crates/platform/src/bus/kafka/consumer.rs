@@ -31,7 +31,7 @@ use super::{
     topics,
 };
 use crate::bus::{
-    Handler,
+    Handler, Urgency,
     consumer::{DRAIN, MAX_RUNNING, PAUSE, handle, ready},
     lanes::Tried,
     meters::Meters,
@@ -49,6 +49,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 pub(super) struct Consumer {
     pub(super) shared: Arc<Shared>,
     pub(super) group: &'static str,
+    pub(super) urgency: Urgency,
     /// The broker's and our name of each topic; the last one is that of replays.
     pub(super) names: Arc<[(String, String)]>,
     pub(super) handler: Handler,
@@ -96,7 +97,7 @@ impl Consumer {
         let plan = topics::replay_plan(&self.shared.settings, self.group);
         self.shared.topics.ensure(&[plan]).await?;
         let topics: Vec<String> = self.names.iter().map(|(name, _)| name.clone()).collect();
-        Member::join(&self.shared.settings, self.group, &topics)
+        Member::join(&self.shared.settings, (self.group, self.urgency), &topics)
     }
 
     fn warn(&self, what: &str, failure: &Failure) {

@@ -26,7 +26,7 @@ use super::{
     client::{self, Logs, down},
     message,
 };
-use crate::bus::cloud_event::Record;
+use crate::bus::{Urgency, cloud_event::Record};
 
 /// The most messages taken in at once.
 const BATCH: usize = 256;
@@ -135,9 +135,13 @@ pub(super) struct Member {
 impl Member {
     pub(super) fn join(
         settings: &KafkaSettings,
-        group: &str,
+        (group, urgency): (&str, Urgency),
         topics: &[String],
     ) -> Result<Self, Failure> {
+        let gather_ms = match urgency {
+            Urgency::Soon => "30",
+            Urgency::Relaxed => "100",
+        };
         let mut config = client::reader(settings, &format!("{}{group}", settings.namespace));
         for (name, value) in [
             ("partition.assignment.strategy", "cooperative-sticky"),
@@ -148,7 +152,7 @@ impl Member {
             // Brokers spend a request's work on each answer, and each partition that is written to
             // would be an answer of its own: they gather for a moment.
             ("fetch.min.bytes", "1048576"),
-            ("fetch.wait.max.ms", "30"),
+            ("fetch.wait.max.ms", gather_ms),
             ("fetch.error.backoff.ms", "100"),
             // Little is fetched ahead, and what was handled makes room at once.
             ("queued.min.messages", "2000"),

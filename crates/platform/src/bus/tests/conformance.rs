@@ -12,7 +12,7 @@ use std::{
 use kernel::{Failure, MessageId, Timestamp};
 use tokio::sync::Semaphore;
 
-use crate::bus::{BOOKING_EVENTS, Bus, Delivery, Envelope, Handler, PAYMENT_EVENTS};
+use crate::bus::{BOOKING_EVENTS, Bus, Delivery, Envelope, Handler, PAYMENT_EVENTS, Urgency};
 use crate::{Metrics, Tasks};
 
 /// Hands all promises, by the name of their test, to the macro `on`, which makes the tests of one
@@ -105,7 +105,7 @@ impl<'s, S: Subject> Life<'s, S> {
     }
 
     fn consume(&self, group: &'static str, handler: Handler) {
-        self.bus.consume(group, &TOPICS, handler, &self.metrics, &self.tasks);
+        self.bus.consume((group, Urgency::Soon), &TOPICS, handler, &self.metrics, &self.tasks);
     }
 
     async fn publish(&self, events: &[(&str, u32)]) {

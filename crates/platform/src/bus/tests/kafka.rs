@@ -14,7 +14,7 @@ use kernel::{Code, Ids, Timestamp};
 use super::conformance::{self, Seen, Subject, until};
 use crate::{
     Metrics, SystemIds, Tasks,
-    bus::{BOOKING_EVENTS, Bus, Envelope, Handler, KafkaSettings},
+    bus::{BOOKING_EVENTS, Bus, Envelope, Handler, KafkaSettings, Urgency},
 };
 
 /// A log on the test broker, under a namespace of its own.
@@ -108,7 +108,7 @@ fn round(keys: u32, number: u32) -> Vec<Envelope> {
 }
 
 fn consume(bus: &Bus, handler: Handler, tasks: &Tasks) {
-    bus.consume("readers", &[BOOKING_EVENTS], handler, &Metrics::new(), tasks);
+    bus.consume(("readers", Urgency::Soon), &[BOOKING_EVENTS], handler, &Metrics::new(), tasks);
 }
 
 #[tokio::test]

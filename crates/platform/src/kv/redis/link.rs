@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use kernel::{Failure, Secret};
 use redis::{
     Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, Pipeline, ProtocolVersion,
-    RedisError, RetryMethod, ServerErrorKind,
+    RedisError, RetryMethod, ServerErrorKind, ToRedisArgs,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cmd,
     io::tcp::TcpSettings,
@@ -155,7 +155,7 @@ impl Script {
     }
 
     /// A call of it, to which the arguments are to be added.
-    pub(super) fn call(&self, keys: &[&str]) -> Cmd {
+    pub(super) fn call<K: ToRedisArgs>(&self, keys: &[K]) -> Cmd {
         let mut call = cmd("EVALSHA");
         call.arg(&*self.digest).arg(keys.len()).arg(keys);
         call
