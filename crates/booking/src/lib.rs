@@ -69,6 +69,10 @@ pub const MIGRATIONS: db::Migrations = db::Migrations {
             name: "0005_thin_history",
             sql: include_str!("../migrations/postgres/0005_thin_history.sql"),
         },
+        db::Migration {
+            name: "0006_json_as_written",
+            sql: include_str!("../migrations/postgres/0006_json_as_written.sql"),
+        },
     ],
     sqlite: &[
         db::Migration {

@@ -37,7 +37,7 @@ pub(crate) async fn insert_all(
         "insert into bookings (id, reference, account_id, idempotency_key, event_id, choice, \
          admitted, status, payment_status, reason, expires_at, created_at, due_at, leased, lease, \
          attempts, undo, cancelling, refunds_failed, version, history) \
-         select id, reference, account_id, idempotency_key, event_id, choice::jsonb, admitted, \
+         select id, reference, account_id, idempotency_key, event_id, choice::json, admitted, \
          status, payment_status, '', expires_at, created_at, due_at, leased, lease, 0, '', \
          false, 0, version, history from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], \
          $4::text[], $5::uuid[], $6::text[], $7::boolean[], $8::text[], $9::text[], \
@@ -68,11 +68,11 @@ pub(crate) async fn save_all<'a>(
 ) -> Result<(), db::Error> {
     const SAVE: Sql = Sql::split(
         "update bookings b set status = c.status, payment_status = c.payment_status, \
-         terms = coalesce(c.terms::jsonb, b.terms), places = coalesce(c.places::jsonb, b.places), \
-         lines = coalesce(c.lines::jsonb, b.lines), \
+         terms = coalesce(c.terms::json, b.terms), places = coalesce(c.places::json, b.places), \
+         lines = coalesce(c.lines::json, b.lines), \
          total_minor = coalesce(c.total_minor, b.total_minor), \
          currency = coalesce(c.currency, b.currency), payment_id = c.payment_id, \
-         client_secret = c.client_secret, reason = c.reason, refusal = c.refusal::jsonb, \
+         client_secret = c.client_secret, reason = c.reason, refusal = c.refusal::json, \
          expires_at = c.expires_at, confirmed_at = c.confirmed_at, \
          cancelled_at = c.cancelled_at, due_at = c.due_at, leased = c.leased, lease = c.lease, \
          attempts = c.attempts, undo = c.undo, cancelling = c.cancelling, \

@@ -58,6 +58,10 @@ pub const MIGRATIONS: Migrations = Migrations {
             name: "0003_history",
             sql: include_str!("../migrations/postgres/0003_history.sql"),
         },
+        Migration {
+            name: "0004_json_as_written",
+            sql: include_str!("../migrations/postgres/0004_json_as_written.sql"),
+        },
     ],
     sqlite: &[
         Migration {

@@ -61,7 +61,7 @@ pub(crate) async fn claim_all(
     const CLAIM: Sql = Sql::split(
         "insert into booking_keys \
          (account_id, idempotency_key, id, event_id, choice, refusal, refused_at) \
-         select account_id, idempotency_key, id, event_id, choice::jsonb, refusal::jsonb, \
+         select account_id, idempotency_key, id, event_id, choice::json, refusal::json, \
          refused_at from (select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], \
          $5::text[], $6::text[], $7::timestamptz[]) with ordinality claim (account_id, \
          idempotency_key, id, event_id, choice, refusal, refused_at, position) limit $8) claim \

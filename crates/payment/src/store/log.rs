@@ -57,7 +57,7 @@ pub(crate) async fn insert_events<'a>(
 const INSERT_EVENTS: Sql = Sql::split(
     "insert into provider_events (event_id, kind, payment_id, body, created_s, received_at)
      select event_id, kind, nullif(payment_id, '00000000-0000-0000-0000-000000000000'),
-       body::jsonb, created_s, received_at
+       body::json, created_s, received_at
      from (select * from unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bigint[],
              $6::timestamptz[]) w (event_id, kind, payment_id, body, created_s, received_at)
              limit $7) w
@@ -92,7 +92,7 @@ pub(crate) async fn insert_entries(tx: &mut Tx, entries: &[&Entry]) -> Result<()
 const INSERT_ENTRIES: Sql = Sql::split(
     "insert into transaction_log (entry_id, payment_id, operation, request, response, outcome,
        duration_us, correlation_id, at)
-     select entry_id, payment_id, operation, request::jsonb, response::jsonb, outcome,
+     select entry_id, payment_id, operation, request::json, response::json, outcome,
        duration_us, correlation_id, at
      from (select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
              $6::text[], $7::bigint[], $8::text[], $9::timestamptz[])

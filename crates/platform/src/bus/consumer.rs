@@ -27,8 +27,9 @@ use super::{
     window::{Changes, Window},
 };
 
-/// The most keys that are handled at once.
-pub(super) const MAX_RUNNING: usize = 256;
+/// The most keys that are handled at once: most of them wait for a batch that they share, and the
+/// more meet, the less each costs.
+pub(super) const MAX_RUNNING: usize = 1_024;
 /// The most events in memory, before new ones are taken in; the rest waits in the log.
 const MAX_HELD: usize = 2_048;
 /// The most events of a topic that are read at once.

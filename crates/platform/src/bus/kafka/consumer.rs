@@ -4,7 +4,7 @@
 
 mod rebalance;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt as _, StreamExt,
@@ -66,7 +66,7 @@ struct Loop<'a> {
     partitions: Partitions,
     running: FuturesUnordered<BoxFuture<'static, Finished>>,
     /// Those that are being handled, to cancel them.
-    handles: Vec<(Origin, AbortHandle)>,
+    handles: HashMap<Origin, AbortHandle>,
     burying: FuturesUnordered<BoxFuture<'static, Origin>>,
     coming: Option<BoxFuture<'static, Result<TopicPartitionList, Failure>>>,
     leaving: Option<Leaving>,
@@ -131,7 +131,7 @@ impl<'a> Loop<'a> {
             consumer,
             member,
             running: FuturesUnordered::new(),
-            handles: Vec::new(),
+            handles: HashMap::new(),
             burying: FuturesUnordered::new(),
             coming: None,
             leaving: None,
@@ -175,7 +175,7 @@ impl<'a> Loop<'a> {
             let Some(start) = self.partitions.next() else { return };
             let (handle_of, registration) = AbortHandle::new_pair();
             let origin = start.origin;
-            self.handles.push((origin, handle_of));
+            self.handles.insert(origin, handle_of);
             let handler = self.consumer.handler.clone();
             let limit = self.consumer.shared.settings.events.handler_limit;
             let handling = async move { handle(handler, start.delivery?, limit).await };
@@ -198,9 +198,7 @@ impl<'a> Loop<'a> {
         let Consumer { group, meters, shared, .. } = self.consumer;
         let failure = result.as_ref().and_then(|result| result.as_ref().err().cloned());
         let finish = self.partitions.finish(&key, result, Instant::now());
-        if let Some(at) = self.handles.iter().position(|(of, _)| *of == origin) {
-            self.handles.swap_remove(at);
-        }
+        self.handles.remove(&origin);
         if let Some(failure) = failure {
             meters.failed.inc();
             tracing::warn!(group, %key, %failure, "event not handled");

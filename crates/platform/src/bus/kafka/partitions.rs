@@ -28,7 +28,7 @@ const MAX_HELD: usize = 2_048;
 const MAX_SPAN: i64 = 8_192;
 
 /// Where an event comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Origin {
     pub(super) place: Place,
     pub(super) offset: i64,
