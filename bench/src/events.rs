@@ -42,8 +42,8 @@ const LOOK: Duration = Duration::from_millis(5);
 const SOURCES: [(&str, &str); 3] =
     [("booking", BOOKING_EVENTS), ("ticket", TICKET_EVENTS), ("payment", PAYMENT_EVENTS)];
 
-/// A group of the product: its name and urgency, its topics, the kinds it reads, and whether each of
-/// them has an effect in its database.
+/// A group of the product: its name and urgency, its topics, the kinds it reads, and whether each
+/// of them has an effect in its database.
 type Group = ((&'static str, Urgency), &'static [&'static str], fn(&str) -> bool, bool);
 
 const GROUPS: [Group; 6] = [

@@ -62,7 +62,8 @@ impl Redis {
         };
         server.start(|server| {
             let settings = format!(
-                "bind 127.0.0.1\nport {}\nunixsocket {SOCKET}\nunixsocketperm 700\ndir {}\ndaemonize no\nappendonly yes\n\
+                "bind 127.0.0.1\nport {}\nunixsocket {SOCKET}\nunixsocketperm 700\n\
+                 dir {}\ndaemonize no\nappendonly yes\n\
                  appendfsync {fsync}\nsave \"\"\n",
                 server.port(),
                 server.directory().display(),
