@@ -27,8 +27,7 @@ pub(crate) enum Engine {
 }
 
 /// What the engines call differently: here, in SQLite, in PostgreSQL.
-const WORDS: [(&str, &str, &str); 4] = [
-    ("{length}", "json_array_length", "jsonb_array_length"),
+const WORDS: [(&str, &str, &str); 3] = [
     ("{position}", "instr", "strpos"),
     (
         "{seats of holds}",
@@ -116,7 +115,7 @@ const BOOKINGS: &[Fact] = &[
     fact(
         "booking",
         "select id, reference, account_id, idempotency_key, event_id, status, payment_status,
-           {length}(places), total_minor, currency, payment_id,
+           json_array_length(places), total_minor, currency, payment_id,
            coalesce(due_at, expires_at), created_at, (due_at is not null or leased or cancelling
              or undo <> '' or status not in ('CONFIRMED', 'CANCELLED', 'FAILED', 'EXPIRED'))
          from bookings",
