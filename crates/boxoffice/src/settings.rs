@@ -378,6 +378,17 @@ mod tests {
     }
 
     #[test]
+    fn servers_are_reached_by_the_network_or_by_their_sockets() {
+        for good in ["memory:", "redis://kv:6379/0", "redis+unix:///run/redis.sock"] {
+            assert!(load(&[("boxoffice.kv", good)]).is_ok(), "{good}");
+        }
+        for bad in ["", "redis:", "redis+unix://", "unix:///run/redis.sock"] {
+            assert!(load(&[("boxoffice.kv", bad)]).unwrap_err().contains("boxoffice.kv"), "{bad}");
+        }
+        assert!(load(&[("boxoffice.database", "postgres://me@%2Frun%2Fpostgresql")]).is_ok());
+    }
+
+    #[test]
     fn services_that_run_apart_need_what_processes_share() {
         let secret = "ab".repeat(32);
         let mut values = vec![
