@@ -20,7 +20,8 @@ pub struct CoalescerSettings {
     pub max_batch: usize,
     /// The most requests that may wait; more are refused with [`Error::Overloaded`].
     pub max_waiting: usize,
-    /// How many batches may be under way at once, each on a connection of its own.
+    /// How many batches may be under way at once, each on a connection of its own. On PostgreSQL it
+    /// is one in a rush, where half as many batches of twice the size cost less.
     pub lanes: usize,
 }
 
@@ -48,6 +49,8 @@ struct Queue<Req, Res, E> {
     waiting: VecDeque<(Req, Caller<Res, E>)>,
     /// How many lanes have a task at work.
     busy_lanes: usize,
+    /// The last batch was large, on PostgreSQL: one lane takes all, at a pace.
+    in_rush: bool,
 }
 
 /// Why a batch was not committed.
@@ -78,7 +81,7 @@ where
             + Sync
             + 'static,
     {
-        let queue = Mutex::new(Queue { waiting: VecDeque::new(), busy_lanes: 0 });
+        let queue = Mutex::new(Queue { waiting: VecDeque::new(), busy_lanes: 0, in_rush: false });
         Self(Arc::new(Inner { db, settings, batch: Box::new(batch), queue }))
     }
 
@@ -109,7 +112,8 @@ where
             return Err(Error::overloaded());
         }
         queue.waiting.push_back((request, caller));
-        if queue.busy_lanes < self.settings.lanes.max(1) {
+        let lanes = if queue.in_rush { 1 } else { self.settings.lanes.max(1) };
+        if queue.busy_lanes < lanes {
             queue.busy_lanes += 1;
             let lane = Arc::clone(self);
             self.db.0.tasks.spawn(async move { lane.work().await });
@@ -121,7 +125,7 @@ where
     /// pace of its own.
     async fn work(self: Arc<Self>) {
         while let Some((requests, callers)) = self.take() {
-            let paced = self.db.engine() == Engine::Postgres && requests.len() >= RUSH;
+            let paced = self.is_rush(requests.len());
             let next_at = Instant::now() + POSTGRES_PACE;
             self.decide(Arc::new(requests), callers).await;
             if paced {
@@ -130,13 +134,19 @@ where
         }
     }
 
+    fn is_rush(&self, size: usize) -> bool {
+        self.db.engine() == Engine::Postgres && size >= RUSH
+    }
+
     fn take(&self) -> Option<Batch<Req, Res, E>> {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let size = queue.waiting.len().min(self.settings.max_batch.max(1));
-        if size == 0 {
+        let is_left_to_another = queue.in_rush && queue.busy_lanes > 1;
+        if size == 0 || is_left_to_another {
             queue.busy_lanes -= 1;
             return None;
         }
+        queue.in_rush = self.is_rush(size);
         Some(queue.waiting.drain(..size).map(|(request, caller)| (request, Some(caller))).unzip())
     }
 

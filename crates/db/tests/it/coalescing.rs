@@ -8,7 +8,7 @@ use std::{
     task::Poll,
 };
 
-use db::{Coalescer, CoalescerSettings, Db, Error, Tx};
+use db::{Coalescer, CoalescerSettings, Db, Engine, Error, Tx};
 use futures_util::future::{join_all, poll_fn};
 use tokio::task::JoinSet;
 
@@ -128,6 +128,39 @@ async fn several_lanes_decide_each_request_once() {
         let mut numbers: Vec<i64> = results.map(|result| result.expect("drawn")).collect();
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(1..=400), "{}", test.engine());
+    }
+}
+
+/// The most batches under way at once while 400 requests are decided, at most `max_batch` in each.
+async fn most_at_once(db: &Db, max_batch: usize) -> u64 {
+    let settings = CoalescerSettings { lanes: 3, max_batch, ..SETTINGS };
+    let (running, most) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
+    let (running, seen) = (Arc::new(running), Arc::clone(&most));
+    let drawing = Coalescer::new(db.clone(), settings, move |tx, requests: &[Request]| {
+        let (running, seen) = (Arc::clone(&running), Arc::clone(&seen));
+        Box::pin(async move {
+            seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let results = draw(tx, requests).await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            results
+        })
+    });
+    let calls = (0..400).map(|id| drawing.call(Request { id, amount: 1 }));
+    join_all(calls).await.into_iter().for_each(|result| assert!(result.is_ok(), "{result:?}"));
+    most.load(Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn in_a_rush_one_lane_of_postgres_decides_all() {
+    for test in databases(&[&TABLES]).await {
+        if test.db.engine() == Engine::Postgres {
+            assert_eq!(most_at_once(&test.db, 16).await, 1);
+            let empty = test.db.write::<_, Error, _>(|tx| {
+                Box::pin(async move { tx.execute("delete from entries", &[]).await })
+            });
+            assert_eq!(empty.await.expect("deleted"), 400);
+            assert!(most_at_once(&test.db, 4).await > 1, "small batches go beside each other");
+        }
     }
 }
 
