@@ -13,9 +13,9 @@ create table answer (
 ) without rowid;
 -- Every history: of bookings, payments, tickets and events. from_status is null where it is not told.
 create table step (
-    machine text, subject blob, n integer, from_status text, to_status text, input text, at integer,
-    primary key (machine, subject, n)
-) without rowid;
+    machine text, subject blob, n integer, from_status text, to_status text, input text, at integer
+);
+create index step_of on step (machine, subject, n);
 create table dead_letter (booking blob, words text);
 
 create table ticket (

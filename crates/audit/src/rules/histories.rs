@@ -80,6 +80,13 @@ pub(super) const RULES: &[Rule] = &[
          where w.from_status <> coalesce(w.was, s.start)",
     ),
     rule(
+        "every step is in its history once",
+        "step",
+        "select subject, 'history of ' || machine || ': step ' || n || ' is there ' || count(*)
+           || ' times'
+         from step group by machine, subject, n having count(*) > 1",
+    ),
+    rule(
         "every history ends where its subject is",
         "step",
         "select s.id, 'history of ' || s.machine || ' ends ' || coalesce(h.to_status, s.start)

@@ -268,6 +268,12 @@ const NEWS: &[Plant] = &[
     ),
     plant(
         BOOKINGS,
+        &["update bookings set history = history || history
+           where id = (select id from bookings order by id limit 1)"],
+        &["is there 2 times", "a gap: from"],
+    ),
+    plant(
+        BOOKINGS,
         &[r#"update bookings set history =
                replace(history, '"to":"RESERVING"', '"to":"CONFIRMED"')"#],
         &["no way from PENDING to CONFIRMED"],
