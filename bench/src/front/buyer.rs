@@ -27,16 +27,20 @@ pub(super) const PAID: usize = 1;
 pub(super) const CONFIRMED: usize = 2;
 pub(super) const LOOKED: usize = 3;
 pub(super) const WHOLE: usize = 4;
-/// Of the time that confirmations took lately, when one looks for the first time, and how long one
-/// waits for the next time. Who looks more often sees it sooner, and takes more of the platform.
-/// When it was confirmed is told by the booking itself.
-const FIRST_LOOK: f64 = 1.25;
-const NEXT_LOOK: f64 = 0.25;
+/// Of the time that confirmations took lately, when one looks for the first time: half as much more
+/// or less, so that no two who paid at once come at once. As of those who ask once a second, nearly
+/// all see it then. When it was confirmed is told by the booking itself.
+const FIRST_LOOK: f64 = 2.0;
+/// How long one waits for the next time.
+const NEXT_LOOK: f64 = 0.5;
+/// Steps by which a buyer's turn is taken out of 0 to 1: they never fall together.
+const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 /// How long one looks for a booking.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How much the last confirmation counts in what confirmations took lately.
-const NEWS: f64 = 0.05;
+/// How much the last confirmation counts in what confirmations took lately: little, as those who
+/// follow every wave come in waves.
+const NEWS: f64 = 0.005;
 const FIRST_GUESS_MS: f64 = 50.0;
 /// Where much is sold at once, so many places of a hall.
 const LARGEST_HALL: u32 = 100_000;
@@ -91,6 +95,7 @@ pub(super) fn crowd(
             wishes: wishes.clone(),
             tally: tally.clone(),
             lately: lately.clone(),
+            number,
             key: format!("bench-{run}-{number}"),
             made: Cell::new(0),
         })
@@ -148,6 +153,7 @@ pub(super) struct Buyer {
     tally: Rc<Tally>,
     /// How long confirmations took lately, in milliseconds.
     lately: Rc<Cell<f64>>,
+    number: usize,
     key: String,
     made: Cell<u64>,
 }
@@ -250,7 +256,8 @@ impl Buyer {
         let line = format!("GET /api/v1/bookings/{booking} HTTP/1.1\r\n");
         let wait = |share| Duration::from_secs_f64(self.lately.get() * share / 1_000.0);
         let give_up = Instant::now() + PATIENCE;
-        let mut pause = wait(FIRST_LOOK);
+        let turn = (self.number as f64 + self.made.get() as f64) * GOLDEN_RATIO;
+        let mut pause = wait(FIRST_LOOK - 0.5 + turn.fract());
         while Instant::now() < give_up {
             sleep(pause.max(SHORTEST_WAIT)).await;
             let asked = Instant::now();

@@ -6,7 +6,7 @@ use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use platform::Tasks;
 use rush::{Account, Directions, Flush, House, Http, Meter, Part, Sale};
 use tokio::{
-    task::{JoinSet, LocalSet},
+    task::{JoinSet, LocalSet, spawn_blocking},
     time::{Instant, Interval, MissedTickBehavior, interval, interval_at, sleep_until, timeout},
 };
 
@@ -123,12 +123,11 @@ impl Stand {
         began.elapsed()
     }
 
-    /// Ends it, and says if anything of it had ended before.
+    /// Ends it orderly, and says if anything of it had ended before.
     pub(crate) async fn end(stand: Rc<Self>) -> Result<(), Failure> {
-        let mut stand = Rc::try_unwrap(stand).map_err(|_| "a caller is left")?;
-        stand.house.is_whole()?;
+        let stand = Rc::try_unwrap(stand).map_err(|_| "a caller is left")?;
         stand.tasks.stop(STOP_TIME).await;
-        Ok(())
+        Ok(spawn_blocking(move || stand.house.end()).await??)
     }
 }
 

@@ -181,6 +181,16 @@ impl House {
         self.processes.iter_mut().try_for_each(Process::is_there)
     }
 
+    /// Ends its processes orderly; its servers end when it is dropped.
+    ///
+    /// # Errors
+    /// If one had ended before, does not end in time, or does not end well.
+    pub fn end(mut self) -> Result<(), Failure> {
+        self.is_whole()?;
+        self.processes.iter().try_for_each(Process::stop)?;
+        self.processes.iter_mut().try_for_each(Process::await_end)
+    }
+
     fn await_ready(&mut self, greets: bool) -> Result<(), Failure> {
         for process in &mut self.processes {
             let ready = until(READY_TIME, || match process.is_there() {

@@ -5,12 +5,16 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
+use infra::{Waited, signal, until};
+
 use crate::Failure;
 
+/// How long stopping may take: what is under way is finished.
+const END_TIME: Duration = Duration::from_secs(60);
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 const LOG_LINES: usize = 12;
 
@@ -52,10 +56,7 @@ impl Process {
     /// Runs it to its end, which must be a good one.
     pub(super) fn succeed(mut self) -> Result<(), Failure> {
         let status = self.command.status().map_err(|error| self.failed(&error))?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(Failure::new(format!("{} ended with {status}\n{}", self.name, self.log())))
+        if status.success() { Ok(()) } else { Err(self.ended(status)) }
     }
 
     /// Its number, if it runs.
@@ -68,8 +69,26 @@ impl Process {
         let Some(child) = self.child.as_mut() else { return Ok(()) };
         match child.try_wait()? {
             None => Ok(()),
-            Some(status) => {
-                Err(Failure::new(format!("{} ended with {status}\n{}", self.name, self.log())))
+            Some(status) => Err(self.ended(status)),
+        }
+    }
+
+    /// Asks it to stop.
+    pub(super) fn stop(&self) -> Result<(), Failure> {
+        self.pid().map_or(Ok(()), |pid| Ok(signal(pid, "TERM")?))
+    }
+
+    /// Waits until it has ended, and fails unless that was a good end.
+    pub(super) fn await_end(&mut self) -> Result<(), Failure> {
+        let Some(child) = self.child.as_mut() else { return Ok(()) };
+        match until(END_TIME, || child.try_wait().transpose()) {
+            Waited::Came(status) => match status? {
+                status if status.success() => Ok(()),
+                status => Err(self.ended(status)),
+            },
+            Waited::TooLong => {
+                let (name, log) = (&self.name, self.log());
+                Err(Failure::new(format!("{name} does not stop\n{log}")))
             }
         }
     }
@@ -100,6 +119,10 @@ impl Process {
         let log = String::from_utf8_lossy(&log);
         let lines: Vec<_> = log.lines().collect();
         lines.get(lines.len().saturating_sub(LOG_LINES)..).unwrap_or_default().join("\n")
+    }
+
+    fn ended(&self, status: ExitStatus) -> Failure {
+        Failure::new(format!("{} ended with {status}\n{}", self.name, self.log()))
     }
 
     fn failed(&self, error: &std::io::Error) -> Failure {
