@@ -94,10 +94,7 @@ fn count() -> Result<Counts, Failure> {
 
 /// The binary of the hot parts, where cargo has put it.
 fn binary() -> Result<PathBuf, Failure> {
-    let metadata =
-        cargo_metadata::MetadataCommand::new().current_dir(step::root()).no_deps().exec();
-    let metadata = metadata.map_err(|error| Failure::new(format!("cargo metadata: {error}")))?;
-    Ok(metadata.target_directory.join("release/hot").into())
+    Ok(step::target_directory()?.join("release/hot"))
 }
 
 /// How many instructions it takes to do `name` so many times, the start of the process included.

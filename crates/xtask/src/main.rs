@@ -1,6 +1,6 @@
-//! The project's own tasks: `cargo xtask test | tidy | ci | bench | instructions | infra | up |
-//! down`. Of our crates this depends on `infra` alone, so that it builds in seconds and can judge
-//! all of them.
+//! The project's own tasks: `cargo xtask test | tidy | ci | bench | instructions | release |
+//! infra | up | down`. Of our crates this depends on `infra` alone, so that it builds in seconds
+//! and can judge all of them.
 #![expect(clippy::print_stdout, reason = "a command line tool says what it does on stdout")]
 #![expect(clippy::print_stderr, reason = "a command line tool says why it failed on stderr")]
 
@@ -8,6 +8,7 @@ mod ci;
 mod home;
 mod instructions;
 mod processes;
+mod release;
 mod servers;
 mod step;
 mod suite;
@@ -24,6 +25,7 @@ usage: cargo xtask <task>
   ci                           all that has to pass: format, clippy, tidy, test, instructions
   bench [arguments]            the benches of bench/, in release; `bench micro` the criterion ones
   instructions [--record]      counts instructions of the hot parts; fails where they grew
+  release                      the binary that is given out, compiled by a profile of the first one
   infra up | down | status     PostgreSQL with a replica, Redis and Kafka on this machine
   up [--debug] [--replicas N]  one process per service on top of them
   down                         ends those processes";
@@ -48,6 +50,7 @@ fn run(task: &str, rest: &[String]) -> Result<(), Failure> {
         "ci" => ci::run(),
         "bench" => ci::bench(rest),
         "instructions" => instructions::run(rest),
+        "release" => release::run(rest),
         "infra" => servers::run(rest),
         "up" => processes::up(rest),
         "down" => processes::down(),

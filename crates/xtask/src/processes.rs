@@ -14,7 +14,6 @@ use std::{
     time::Duration,
 };
 
-use cargo_metadata::MetadataCommand;
 use infra::{Waited, living_in, until};
 
 use crate::{
@@ -197,10 +196,8 @@ fn build(release: bool) -> Result<PathBuf, Failure> {
     let mut args = vec!["build", "--locked", "--package", "boxoffice"];
     args.extend(release.then_some("--release"));
     step::run("build", &mut step::cargo(&args))?;
-    let metadata = MetadataCommand::new().current_dir(step::root()).no_deps().exec();
-    let metadata = metadata.map_err(|error| Failure::new(format!("cargo metadata: {error}")))?;
     let profile = if release { "release" } else { "debug" };
-    Ok(metadata.target_directory.join(profile).join("boxoffice").into())
+    Ok(step::target_directory()?.join(profile).join("boxoffice"))
 }
 
 /// Replicas beside the first take free ports.

@@ -41,6 +41,13 @@ pub(crate) fn root() -> PathBuf {
     here.ancestors().nth(2).map_or(here.clone(), PathBuf::from)
 }
 
+/// Where cargo puts what it builds of this checkout.
+pub(crate) fn target_directory() -> Result<PathBuf, Failure> {
+    let metadata = cargo_metadata::MetadataCommand::new().current_dir(root()).no_deps().exec();
+    let metadata = metadata.map_err(|error| Failure::new(format!("cargo metadata: {error}")))?;
+    Ok(metadata.target_directory.into())
+}
+
 /// The cargo that runs us, in the root of the checkout.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
