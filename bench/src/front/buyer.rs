@@ -27,13 +27,13 @@ pub(super) const PAID: usize = 1;
 pub(super) const CONFIRMED: usize = 2;
 pub(super) const LOOKED: usize = 3;
 pub(super) const WHOLE: usize = 4;
-/// Of the time that confirmations took lately, when one looks for the first time: half as much more
-/// or less, so that no two who paid at once come at once. As of those who ask once a second, nearly
-/// all see it then. When it was confirmed is told by the booking itself.
-const FIRST_LOOK: f64 = 2.0;
+/// Of the time that confirmations took lately, after how much one looks at the earliest; each as
+/// much later as its turn says, so that those who paid at once do not come at once. Nearly all see
+/// it then. When it was confirmed is told by the booking itself.
+const FIRST_LOOK: f64 = 1.5;
 /// How long one waits for the next time.
 const NEXT_LOOK: f64 = 0.5;
-/// Steps by which a buyer's turn is taken out of 0 to 1: they never fall together.
+/// Multiples of it, without their whole part, are turns that spread evenly from 0 to 1.
 const GOLDEN_RATIO: f64 = 0.618_033_988_75;
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 /// How long one looks for a booking.
@@ -257,7 +257,7 @@ impl Buyer {
         let wait = |share| Duration::from_secs_f64(self.lately.get() * share / 1_000.0);
         let give_up = Instant::now() + PATIENCE;
         let turn = (self.number as f64 + self.made.get() as f64) * GOLDEN_RATIO;
-        let mut pause = wait(FIRST_LOOK - 0.5 + turn.fract());
+        let mut pause = wait(FIRST_LOOK + turn.fract());
         while Instant::now() < give_up {
             sleep(pause.max(SHORTEST_WAIT)).await;
             let asked = Instant::now();

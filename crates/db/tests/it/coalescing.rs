@@ -134,8 +134,8 @@ async fn several_lanes_decide_each_request_once() {
 /// The most batches under way at once while 400 requests are decided, at most `max_batch` in each.
 async fn most_at_once(db: &Db, max_batch: usize) -> u64 {
     let settings = CoalescerSettings { lanes: 3, max_batch, ..SETTINGS };
-    let (running, most) = (AtomicU64::new(0), Arc::new(AtomicU64::new(0)));
-    let (running, seen) = (Arc::new(running), Arc::clone(&most));
+    let (running, most) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    let seen = Arc::clone(&most);
     let drawing = Coalescer::new(db.clone(), settings, move |tx, requests: &[Request]| {
         let (running, seen) = (Arc::clone(&running), Arc::clone(&seen));
         Box::pin(async move {
