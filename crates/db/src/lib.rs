@@ -50,6 +50,11 @@ const SQLITE_PACE: Duration = Duration::from_millis(5);
 const POSTGRES_PACE: Duration = Duration::from_millis(10);
 /// How many requests in a batch are a rush. As `commit_siblings` of PostgreSQL.
 const RUSH: usize = 8;
+/// How many requests in a batch of SQLite's writer are a crowd: after it the writer rests for as
+/// long as it took, as processors that are busy make it longer, and larger batches save them.
+const CROWD: usize = 32;
+/// The longest such rest, for a disk that is slow is not helped by waiting.
+const SQLITE_REST: Duration = Duration::from_millis(10);
 
 /// What a transaction body returns: a boxed future over the transaction it borrows.
 pub type Body<'t, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 't>>;

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::tx::{self, lite};
-use crate::{Body, Error, RUSH, SQLITE_PACE, Tx, stats::Counters};
+use crate::{Body, CROWD, Error, RUSH, SQLITE_PACE, SQLITE_REST, Tx, stats::Counters};
 
 /// The most transactions that share a commit; it bounds how long the first of them waits.
 const MAX_BATCH: usize = 1_024;
@@ -99,6 +99,7 @@ impl Writer {
         let mut batch = Vec::new();
         while self.queue.blocking_recv_many(&mut waiting, MAX_BATCH) > 0 {
             self.gather(&mut waiting);
+            let (begun, requests) = (Instant::now(), requests(&waiting));
             for message in waiting.drain(..) {
                 match message {
                     Message::Write(job) => batch.push(job),
@@ -116,6 +117,7 @@ impl Writer {
                 }
             }
             self.commit(&mut batch);
+            self.next_at = next_at(begun, Instant::now(), requests);
         }
         self.optimize();
     }
@@ -129,13 +131,6 @@ impl Writer {
                 let Ok(message) = self.queue.try_recv() else { break };
                 waiting.push(message);
             }
-        }
-        let requests = waiting.iter().map(|message| match message {
-            Message::Write(job) => job.requests(),
-            Message::Exclusive(_) | Message::Close(_) => 0,
-        });
-        if requests.sum::<usize>() >= RUSH {
-            self.next_at = Some(Instant::now() + SQLITE_PACE);
         }
     }
 
@@ -252,6 +247,46 @@ impl Writer {
     }
 }
 
+/// How many requests `messages` decide.
+fn requests(messages: &[Message]) -> usize {
+    let each = messages.iter().map(|message| match message {
+        Message::Write(job) => job.requests(),
+        Message::Exclusive(_) | Message::Close(_) => 0,
+    });
+    each.sum()
+}
+
+/// Before when the batch after one of so many `requests` must not begin.
+fn next_at(begun: Instant, ended: Instant, requests: usize) -> Option<Instant> {
+    let paced = (requests >= RUSH).then(|| begun + SQLITE_PACE)?;
+    if requests < CROWD {
+        return Some(paced);
+    }
+    Some(paced.max(ended + ended.duration_since(begun).min(SQLITE_REST)))
+}
+
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_writer_waits_for_nobody_paces_a_rush_and_rests_after_a_crowd() {
+        let begun = Instant::now();
+        let after = |took_ms: u64, requests: usize| {
+            let took = Duration::from_millis(took_ms);
+            next_at(begun, begun + took, requests).map(|at| at.duration_since(begun))
+        };
+        assert_eq!(after(3, RUSH - 1), None);
+        assert_eq!(after(3, RUSH), Some(SQLITE_PACE));
+        assert_eq!(after(8, CROWD - 1), Some(SQLITE_PACE));
+        assert_eq!(after(2, CROWD), Some(SQLITE_PACE));
+        assert_eq!(after(8, CROWD), Some(Duration::from_millis(16)));
+        assert_eq!(after(200, CROWD), Some(Duration::from_millis(200) + SQLITE_REST));
+    }
 }
