@@ -34,6 +34,19 @@ pub fn valgrind() -> Result<PathBuf, Failure> {
     find_or_install("valgrind", &["valgrind"], || find("valgrind"))
 }
 
+/// Where LLVM's post-link optimizer is, `llvm-bolt` and what belongs to it, if need be after
+/// installing it.
+///
+/// # Errors
+/// If it is not here and can't be installed.
+pub fn bolt() -> Result<PathBuf, Failure> {
+    let find = || ["llvm-bolt", "llvm-bolt-19"].into_iter().find_map(find);
+    let found = find_or_install("llvm-bolt", &["bolt-19"], find)?;
+    // It looks for its library beside itself, where a link in another folder misleads it.
+    let real = fs::canonicalize(found)?;
+    real.parent().map(PathBuf::from).ok_or_else(|| Failure::new("llvm-bolt is in no folder"))
+}
+
 /// What `find` finds, if need be after installing the first of `packages` that can be had.
 pub(crate) fn find_or_install<T>(
     what: &str,

@@ -22,7 +22,7 @@ mod wait;
 pub use account::is_root;
 pub use failure::Failure;
 pub use guard::Guard;
-pub use install::valgrind;
+pub use install::{bolt, valgrind};
 pub use kafka::{Kafka, KafkaOptions};
 pub use kind::Kind;
 pub use pgbouncer::PgBouncer;
