@@ -40,7 +40,7 @@ pub fn valgrind() -> Result<PathBuf, Failure> {
 /// # Errors
 /// If it is not here and can't be installed.
 pub fn bolt() -> Result<PathBuf, Failure> {
-    let find = || ["llvm-bolt", "llvm-bolt-19"].into_iter().find_map(find);
+    let find = || ["llvm-bolt-19", "llvm-bolt"].into_iter().find_map(find);
     let found = find_or_install("llvm-bolt", &["bolt-19"], find)?;
     // It looks for its library beside itself, where a link in another folder misleads it.
     let real = fs::canonicalize(found)?;

@@ -24,13 +24,13 @@ const COUNTS: &str = "%p-%m.profraw";
 /// What has the linker leave in the binary what it takes to lay it out anew.
 const RELOCATIONS: &str = "-Clink-arg=-Wl,--emit-relocs";
 /// How it is laid out: what follows upon another beside it, and what is hardly ever run elsewhere.
-const LAYOUT: [&str; 7] = [
+/// Functions that are alike stay two (no `-icf`), as their addresses may be compared.
+const LAYOUT: [&str; 6] = [
     "-reorder-blocks=ext-tsp",
     "-reorder-functions=cdsort",
     "-split-functions",
     "-split-all-cold",
     "-split-eh",
-    "-icf=1",
     "-update-debug-sections",
 ];
 /// The longest name of a function that BOLT may count in: two of them share a buffer of 10 KiB.
