@@ -12,8 +12,10 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::{Router, middleware::from_fn_with_state};
-use platform::{Metrics, Tasks, Unit, kv::Kv, tokens::Verifier};
+use axum::{Router, extract::Request, routing::Route};
+use futures_util::FutureExt;
+use platform::{Metrics, Tasks, Unit, http::wrap, kv::Kv, tokens::Verifier};
+use tower::Service;
 use wire::Wire;
 
 use crate::{app::App, overload::Overload, routes::Routes};
@@ -110,13 +112,18 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let overload = Arc::new(Overload::new(&config, &metrics));
     let app = Arc::new(App::new(config, deps, &metrics));
     let Routes { limited, unlimited, document } = Routes::new();
-    let api = limited
-        .layer(from_fn_with_state(app.clone(), limits::limit))
-        .merge(unlimited)
-        .with_state(app)
-        .merge(routes::documentation(document))
-        .merge(pages)
-        .layer(from_fn_with_state(overload, overload::guard));
+    let unlimited = unlimited.with_state(app.clone());
+    let unlimited = unlimited.merge(routes::documentation(document)).merge(pages);
+    let (gates, limiter) = (overload.clone(), app.clone());
+    let limited = limited.layer(wrap(move |request: Request, route: &mut Route| {
+        let entered = overload::enter(&gates, &request);
+        overload::answer(entered, limits::limit(limiter.clone(), request, route.clone()))
+    }));
+    let unlimited = unlimited.layer(wrap(move |request: Request, route: &mut Route| {
+        let entered = overload::enter(&overload, &request);
+        overload::answer(entered, route.call(request).map(|Ok(answer)| answer))
+    }));
+    let api = limited.with_state(app).merge(unlimited);
     Ok(Unit::new(NAME, metrics, Tasks::new()).http(api))
 }
 

@@ -3,25 +3,22 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, HeaderValue},
-    middleware::Next,
+    extract::{ConnectInfo, Request},
+    http::{HeaderMap, HeaderName, HeaderValue},
     response::{IntoResponse, Response},
+    routing::Route,
 };
 use kernel::{Caller, Code, Failure};
 use platform::{
     http::Problem,
     kv::{Allowance, Rate},
 };
+use tower::Service;
 
 use crate::{app::App, caller::verified};
 
 /// Verifies the token, counts the request, and refuses it or lets it pass with the caller noted.
-pub(crate) async fn limit(
-    State(app): State<Arc<App>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn limit(app: Arc<App>, mut request: Request, mut route: Route) -> Response {
     let verified = verified(&app, request.headers()).await;
     // A token that is no good counts for its address: guessing must not be free.
     let (key, rate) = bucket(&app, &request, verified.as_ref().unwrap_or(&Caller::Anonymous));
@@ -37,7 +34,8 @@ pub(crate) async fn limit(
         (None, Err(failure)) => Problem(failure).into_response(),
         (None, Ok(caller)) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let Ok(answer) = route.call(request).await;
+            answer
         }
     };
     if let Some(allowance) = allowance {
@@ -56,19 +54,22 @@ fn too_many(app: &App, allowance: Allowance) -> Response {
 /// Whose requests are counted together, and how many are allowed.
 fn bucket(app: &App, request: &Request, caller: &Caller) -> (String, Rate) {
     let config = &app.config;
-    let address = request
-        .extensions()
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or_else(|| "unknown".to_owned(), |ConnectInfo(peer)| peer.ip().to_string());
+    let address = || {
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        peer.map_or_else(|| "unknown".to_owned(), |ConnectInfo(peer)| peer.ip().to_string())
+    };
     if request.uri().path().starts_with("/api/v1/auth/") {
         let rate = rate(config.sign_in_burst, config.sign_in_per_minute);
-        return (format!("sign-in/{address}"), rate);
+        return (format!("sign-in/{}", address()), rate);
     }
     match caller {
         Caller::Account { id, .. } => {
             (format!("account/{id}"), rate(config.account_burst, config.account_per_minute))
         }
-        _ => (format!("visitor/{address}"), rate(config.visitor_burst, config.visitor_per_minute)),
+        _ => {
+            let rate = rate(config.visitor_burst, config.visitor_per_minute);
+            (format!("visitor/{}", address()), rate)
+        }
     }
 }
 
@@ -78,8 +79,14 @@ fn rate(burst: u32, per_minute: u32) -> Rate {
 
 /// `RateLimit-*` of the IETF draft (draft-ietf-httpapi-ratelimit-headers-07).
 fn tell(headers: &mut HeaderMap, rate: Rate, allowance: Allowance) {
-    let reset = allowance.reset_after.as_secs_f64().ceil();
-    headers.insert("ratelimit-limit", HeaderValue::from(rate.burst));
-    headers.insert("ratelimit-remaining", HeaderValue::from(allowance.remaining));
-    headers.insert("ratelimit-reset", HeaderValue::from(reset as u64));
+    const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+    const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+    const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+    let reset = allowance.reset_after.as_secs_f64().ceil() as u64;
+    let numbers =
+        [(LIMIT, rate.burst.into()), (REMAINING, allowance.remaining.into()), (RESET, reset)];
+    for (name, number) in numbers {
+        // Of a text it takes one allocation, of a number two.
+        headers.extend(HeaderValue::try_from(u64::to_string(&number)).ok().map(|it| (name, it)));
+    }
 }

@@ -11,9 +11,8 @@ use std::{
 };
 
 use axum::{
-    extract::{MatchedPath, Request, State},
+    extract::{MatchedPath, Request},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    middleware::Next,
     response::{Html, IntoResponse, Response},
 };
 use kernel::Failure;
@@ -131,9 +130,9 @@ struct Gate {
 }
 
 /// A request that was let in, until it ends.
-struct Entered<'a> {
-    overload: &'a Overload,
-    gate: &'a Gate,
+pub(crate) struct Entered {
+    overload: Arc<Overload>,
+    class: Class,
     entered: Duration,
     outcome: Outcome,
     behind: Option<Duration>,
@@ -202,7 +201,7 @@ impl Overload {
     }
 
     /// Lets a request in, or says after how long to come again.
-    fn enter(&self, class: Class) -> Result<Entered<'_>, Duration> {
+    fn enter(self: Arc<Self>, class: Class) -> Result<Entered, Duration> {
         let (gate, now) = (self.gate(class), self.began.elapsed());
         if let Some(mut limit) = gate.lock() {
             let looks_in_vain = class == Class::Look && !self.may_look(now);
@@ -214,7 +213,7 @@ impl Overload {
         }
         gate.admitted.inc();
         gate.in_flight.inc();
-        Ok(Entered { overload: self, gate, entered: now, outcome: Outcome::Nothing, behind: None })
+        Ok(Entered { overload: self, class, entered: now, outcome: Outcome::Nothing, behind: None })
     }
 
     /// Whether one who looks will find room to hold or to book.
@@ -246,10 +245,11 @@ impl Gate {
 }
 
 /// Whoever asked may have left: the request has ended all the same.
-impl Drop for Entered<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
-        self.gate.in_flight.dec();
-        if let Some(mut limit) = self.gate.lock() {
+        let gate = self.overload.gate(self.class);
+        gate.in_flight.dec();
+        if let Some(mut limit) = gate.lock() {
             let now = self.overload.began.elapsed();
             limit.leave(now, self.outcome, now.saturating_sub(self.entered));
             if let Some(behind) = self.behind {
@@ -259,23 +259,26 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Lets a request in or refuses it.
-pub(crate) async fn guard(
-    State(overload): State<Arc<Overload>>,
-    request: Request,
-    next: Next,
+/// Lets a request in, or refuses it.
+pub(crate) fn enter(overload: &Arc<Overload>, request: &Request) -> Result<Entered, Response> {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let class = Class::of(request.method(), path);
+    overload.clone().enter(class).map_err(|pause| refused(request.headers(), path, pause))
+}
+
+/// Has a request that was let in answered by `answer`, and notes how that went.
+pub(crate) async fn answer(
+    entered: Result<Entered, Response>,
+    answer: impl Future<Output = Response>,
 ) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let class = Class::of(request.method(), route);
-    match overload.enter(class) {
-        Ok(mut entered) => {
-            let response = next.run(request).await;
-            entered.outcome = outcome(response.status());
-            entered.behind = response.extensions().get::<Behind>().map(|behind| behind.0);
-            response
-        }
-        Err(pause) => refused(request.headers(), route, pause),
-    }
+    let mut entered = match entered {
+        Ok(entered) => entered,
+        Err(refused) => return refused,
+    };
+    let response = answer.await;
+    entered.outcome = outcome(response.status());
+    entered.behind = response.extensions().get::<Behind>().map(|behind| behind.0);
+    response
 }
 
 fn outcome(status: StatusCode) -> Outcome {

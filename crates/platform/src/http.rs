@@ -9,10 +9,12 @@ mod server;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod wrap;
 
 pub use extract::{Json, Path, Query};
 pub use faces::faces;
 pub use nearby::{Client, Nearby, Unanswered};
 pub use problem::Problem;
 pub use server::serve;
-pub use stack::{CorrelationId, context, stack};
+pub use stack::{context, stack};
+pub use wrap::{Wrap, Wrapped, wrap};

@@ -11,8 +11,9 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response};
-use http_body_util::BodyExt;
+use bytes::Bytes;
+use http::{Request, Response, request::Parts};
+use http_body_util::{BodyExt, Full};
 use kernel::Failure;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::pki_types::ServerName;
@@ -181,6 +182,21 @@ impl Replica {
         };
         let breaker = Breaker::new(shared.breaker_gauge(service, &remote.address));
         Self { way: Way::Remote(Box::new(remote)), breaker, under_way: AtomicUsize::new(0) }
+    }
+
+    /// A request of these parts. Headers are for other processes: a server of this one knows of a
+    /// call what its context says.
+    pub(crate) fn copy(&self, parts: &Parts, body: &Bytes) -> Request<Body> {
+        let body = Body::new(Full::new(body.clone()));
+        match &self.way {
+            Way::Local(_) => {
+                let mut request = Request::new(body);
+                request.method_mut().clone_from(&parts.method);
+                request.uri_mut().clone_from(&parts.uri);
+                request
+            }
+            Way::Remote(_) => Request::from_parts(parts.clone(), body),
+        }
     }
 
     /// Puts the server of this process in its place, if this is its place.

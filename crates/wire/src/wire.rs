@@ -8,7 +8,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use kernel::Failure;
 use tokio::time::{Instant, sleep};
 use tonic::{Status, body::Body};
@@ -129,7 +129,7 @@ impl Call<'_> {
                 target.shared.client.again(method);
             }
             tried.push(picked.replica);
-            let again = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
+            let again = picked.replica.copy(&parts, &body);
             let sent = picked.send(target, again, context.clone(), (deadline, repeatable));
             let Lost { status: refused, unsent } = match sent.await {
                 Ok(answer) => return Ok(answer),

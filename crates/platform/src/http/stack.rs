@@ -1,14 +1,14 @@
 //! What is wrapped around every route: correlation id, trace span, time limit, panics caught,
 //! metrics, problems.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    extract::{DefaultBodyLimit, MatchedPath, Request},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
-    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
+    routing::{Route, future::RouteFuture},
 };
 use futures_util::FutureExt;
 use kernel::{Caller, Code, Failure, Ids};
@@ -17,11 +17,13 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, histogram::Histogram},
 };
 use tokio::time::Instant;
+use tower::Service;
 use tracing::Instrument;
 
 use super::{
     extract::too_large,
     problem::{METHOD_NOT_ALLOWED, Problem, UNSUPPORTED_MEDIA_TYPE},
+    wrap::wrap,
 };
 use crate::{SystemIds, Unit, tasks::words};
 
@@ -41,14 +43,14 @@ tokio::task_local! {
     pub(super) static CORRELATION: Arc<str>;
 }
 
-/// The correlation id of a request: the client's `X-Correlation-ID` if it is sane, else a new one.
-/// An [`axum::Extension`] of every request that passed the stack.
-#[derive(Debug, Clone)]
-pub struct CorrelationId(pub Arc<str>);
-
-/// When an answer is of no use any more.
-#[derive(Clone, Copy)]
-struct AnswerBy(Instant);
+/// An extension of every request that passed the stack.
+#[derive(Clone)]
+struct Begun {
+    /// The client's `X-Correlation-ID` if it is sane, else a new one.
+    correlation_id: Arc<str>,
+    /// When an answer is of no use any more.
+    answer_by: Instant,
+}
 
 struct Seen {
     requests: Family<RequestLabels, Counter>,
@@ -80,52 +82,56 @@ pub fn stack(router: Router, unit: &Unit) -> Router {
     metrics.register("http_requests", "Answered requests.", seen.requests.clone());
     let help = "Time to answer, in seconds.";
     metrics.register("http_request_duration_seconds", help, seen.durations.clone());
-    let around = from_fn_with_state(Arc::new(seen), around);
-    router.layer((around, DefaultBodyLimit::max(MAX_BODY_BYTES)))
+    let seen = Arc::new(seen);
+    let around = move |request: Request, route: &mut Route| around(seen.clone(), request, route);
+    router.layer((DefaultBodyLimit::max(MAX_BODY_BYTES), wrap(around)))
 }
 
 /// The context in which `caller` asks: with the correlation id, trace and deadline of the request.
 #[must_use]
 pub fn context(parts: &Parts, caller: Caller) -> wire::Context {
-    let correlation_id = match parts.extensions.get::<CorrelationId>() {
-        Some(CorrelationId(id)) => id.clone(),
+    let begun = parts.extensions.get::<Begun>();
+    let correlation_id = match begun {
+        Some(begun) => begun.correlation_id.clone(),
         None => correlation_id(&parts.headers),
     };
-    let mut context = wire::Context::new(caller, &correlation_id);
-    context.correlation_id = correlation_id;
-    context.traceparent = traceparent(&parts.headers);
-    context.deadline = parts.extensions.get::<AnswerBy>().map(|by| by.0);
-    context
+    let traceparent = traceparent(&parts.headers);
+    let deadline = begun.map(|begun| begun.answer_by);
+    wire::Context { caller, correlation_id, traceparent, deadline }
 }
 
-async fn around(State(seen): State<Arc<Seen>>, mut request: Request, next: Next) -> Response {
+fn around(
+    seen: Arc<Seen>,
+    mut request: Request,
+    route: &mut Route,
+) -> impl Future<Output = Response> + Send + use<> {
     let started = Instant::now();
     let id = correlation_id(request.headers());
     let method = method_label(request.method());
-    let route = request.extensions().get::<MatchedPath>();
-    let route = route.map_or("unmatched", MatchedPath::as_str).to_owned();
-    let span = tracing::info_span!("http", method, route, correlation_id = &*id);
-    request.extensions_mut().insert(CorrelationId(id.clone()));
-    request.extensions_mut().insert(AnswerBy(started + REQUEST_LIMIT));
-
-    let answering = CORRELATION.scope(id.clone(), answer(request, next)).instrument(span);
-    let mut response = answering.await;
-
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert(CORRELATION_HEADER, value);
+    let path = request.extensions().get::<MatchedPath>();
+    let path = path.map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("http", method, route = path, correlation_id = &*id);
+    let begun = Begun { correlation_id: id.clone(), answer_by: started + REQUEST_LIMIT };
+    request.extensions_mut().insert(begun);
+    let answering = CORRELATION.scope(id.clone(), answer(route.call(request))).instrument(span);
+    async move {
+        let mut response = answering.await;
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(CORRELATION_HEADER, value);
+        }
+        let labels = DurationLabels { method, route: path };
+        seen.durations.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
+        let DurationLabels { method, route } = labels;
+        let labels = RequestLabels { method, route, status: response.status().as_u16() };
+        seen.requests.get_or_create(&labels).inc();
+        response
     }
-    let labels = DurationLabels { method, route };
-    seen.durations.get_or_create(&labels).observe(started.elapsed().as_secs_f64());
-    let DurationLabels { method, route } = labels;
-    let labels = RequestLabels { method, route, status: response.status().as_u16() };
-    seen.requests.get_or_create(&labels).inc();
-    response
 }
 
-async fn answer(request: Request, next: Next) -> Response {
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+async fn answer(answering: RouteFuture<Infallible>) -> Response {
+    let handled = AssertUnwindSafe(answering).catch_unwind();
     match tokio::time::timeout(REQUEST_LIMIT, handled).await {
-        Ok(Ok(response)) => as_problem(response),
+        Ok(Ok(Ok(response))) => as_problem(response),
         Ok(Err(panic)) => {
             tracing::error!(panic = words(&*panic), "handler panicked");
             Problem(Failure::internal("the handler panicked")).into_response()
