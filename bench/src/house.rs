@@ -8,17 +8,17 @@ use kernel::{Clock, EventId, OrganizationId, Secret, SystemClock};
 use platform::{SystemIds, Tasks, bus::Bus};
 use testkit::SeededIds;
 use wire::{
-    Mesh, MeshSettings, Wire,
+    Mesh, MeshSettings,
     pb::{
         event::v1::SeatingPlan,
-        ticket::v1::{OpenInventoryRequest, ticket_service_client::TicketServiceClient},
+        ticket::v1::{OpenInventoryRequest, client::TicketServiceClient},
     },
 };
 
 use crate::Failure;
 
 /// How a caller of the service speaks to it.
-pub(crate) type Client = TicketServiceClient<Wire>;
+pub(crate) type Client = TicketServiceClient;
 
 /// How requests come to their transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,14 +20,12 @@ use platform::{
 };
 use testkit::SeededIds;
 use tokio::{net::TcpListener, sync::oneshot};
-use wire::{
-    Mesh, MeshSettings, Wire, pb::payment::v1::payment_service_client::PaymentServiceClient,
-};
+use wire::{Mesh, MeshSettings, pb::payment::v1::client::PaymentServiceClient};
 
 use crate::Failure;
 
 /// How a caller of the service speaks to it.
-pub(crate) type Client = PaymentServiceClient<Wire>;
+pub(crate) type Client = PaymentServiceClient;
 
 /// With what buyers' browsers call the provider.
 pub(crate) const PUBLISHABLE_KEY: &str = "pk_test_bench";

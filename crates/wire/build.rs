@@ -1,10 +1,11 @@
-//! Compiles the contracts in `proto/` without protoc, keeps their descriptors for reflection, and
-//! lists their methods for metrics and retries.
+//! Compiles the contracts in `proto/` without protoc, keeps their descriptors for reflection, lists
+//! their methods for metrics and retries, and writes clients that call a service of the same
+//! process by its trait.
 
 use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
 
 use prost::Message;
-use prost_types::DescriptorProto;
+use prost_types::{DescriptorProto, FileDescriptorProto};
 
 #[expect(clippy::disallowed_methods, reason = "cargo talks to a build script by variables only")]
 fn main() -> Result<(), Box<dyn Error>> {
@@ -35,6 +36,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     methods.sort();
+    for file in &descriptors.file {
+        // A package has one service; its other files add nothing.
+        let path = out.join(format!("{}.client.rs", file.package()));
+        if !file.service.is_empty() || !path.exists() {
+            fs::write(path, client(file, &methods)?)?;
+        }
+    }
     let mut table = "[".to_owned();
     for (index, (path, service, name)) in methods.iter().enumerate() {
         let method = format_args!("index: {index}, path: {path:?}, service: {service:?}");
@@ -55,6 +63,81 @@ fn main() -> Result<(), Box<dyn Error>> {
         .fold(build, |build, field| build.field_attribute(field, thin))
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// The client of a package's service, and what serves it; nothing if the file has none.
+fn client(
+    file: &FileDescriptorProto,
+    methods: &[(String, String, String)],
+) -> Result<String, Box<dyn Error>> {
+    let mut code = String::new();
+    for service in &file.service {
+        let (name, module) = (service.name(), snake(service.name()));
+        let mut calls = String::new();
+        for method in &service.method {
+            let path = format!("/{}.{name}/{}", file.package(), method.name());
+            let index = methods.iter().position(|known| known.0 == path).ok_or("not listed")?;
+            let (call, asked) = (snake(method.name()), message(method.input_type()));
+            let answer = message(method.output_type());
+            write!(
+                calls,
+                "/// Calls `{}` of the contract.\n///\n/// # Errors\n\
+                 /// As the service refuses it.\n\
+                 pub async fn {call}(&mut self, request: impl tonic::IntoRequest<{asked}>) \
+                 -> Result<tonic::Response<{answer}>, tonic::Status> {{\
+                     let at_hand = |server: Arc<dyn {name}>, request| async move {{ \
+                         server.{call}(request).await \
+                     }};\
+                     let by_wire = |wire, request| async move {{ \
+                         super::{module}_client::{name}Client::new(wire).{call}(request).await \
+                     }};\
+                     self.0.ask({index}, request.into_request(), at_hand, by_wire).await\
+                 }}\n",
+                method.name()
+            )?;
+        }
+        write!(
+            code,
+            "/// The client of the service, wherever it runs.\n\
+             pub mod client {{\
+                 use std::sync::Arc;\
+                 use super::{module}_server::{name};\
+                 /// Calls the service on the other end of a wire.\n\
+                 #[derive(Clone)]\
+                 pub struct {name}Client(crate::Wire);\
+                 impl {name}Client {{\
+                     /// A client on `wire`.\n\
+                     pub const fn new(wire: crate::Wire) -> Self {{ Self(wire) }}\
+                     {calls}\
+                 }}\
+             }}\n\
+             /// A server that answers by `api`, without a detour where it is called by its own \
+             process.\n\
+             pub fn serve(api: impl {module}_server::{name}) -> crate::Server {{\
+                 let api = std::sync::Arc::new(api);\
+                 let at_hand: std::sync::Arc<dyn {module}_server::{name}> = api.clone();\
+                 crate::Server::from({module}_server::{name}Server::from_arc(api)).at_hand(at_hand)\
+             }}\n"
+        )?;
+    }
+    Ok(code)
+}
+
+/// `get_profile` of `GetProfile`.
+fn snake(name: &str) -> String {
+    let mut snake = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && !snake.is_empty() {
+            snake.push('_');
+        }
+        snake.push(letter.to_ascii_lowercase());
+    }
+    snake
+}
+
+/// The type of a message: `crate::pb::user::v1::Profile` of `.boxoffice.user.v1.Profile`.
+fn message(path: &str) -> String {
+    path.replace(".boxoffice.", "crate::pb::").replace('.', "::")
 }
 
 /// The paths of a message's fields, and of those of the messages in it, but for choices (`oneof`).

@@ -22,7 +22,7 @@ use platform::{
     outbox::Outbox,
 };
 use tokio::sync::Notify;
-use wire::pb::auth::v1::auth_service_server::AuthServiceServer;
+use wire::pb::auth::v1::serve;
 
 use crate::{app::App, keys::Keys, passwords::Passwords};
 
@@ -128,7 +128,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let outbox = app.outbox.clone();
     let relay_metrics = metrics.clone();
     Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(AuthServiceServer::new(api))
+        .grpc(serve(api))
         .database(deps.db.clone())
         .task(move |tasks| {
             platform::housekeeping(deps.db.clone(), deps.clock, &tasks);

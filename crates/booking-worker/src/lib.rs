@@ -23,9 +23,7 @@ use platform::{
     tokens::Seal,
 };
 use tokio::sync::{Notify, Semaphore};
-use wire::{
-    Wire, pb::booking_worker::v1::booking_worker_service_server::BookingWorkerServiceServer,
-};
+use wire::{Wire, pb::booking_worker::v1::serve};
 
 use crate::{app::App, metrics::Counts, serving::Lines};
 
@@ -102,7 +100,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
         let queue = queue.clone();
         Box::pin(async move { queue.lines(1).await.map(drop).map_err(|down| down.to_string()) })
     });
-    let server = BookingWorkerServiceServer::new(grpc::Api { app: app.clone() });
+    let server = serve(grpc::Api { app: app.clone() });
     Ok(Unit::new(NAME, metrics, tracked)
         .grpc(server)
         .probe("queue", probe)

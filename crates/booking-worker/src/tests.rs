@@ -26,8 +26,8 @@ use wire::{
     pb::{
         booking::v1::booking_service_server::BookingServiceServer,
         booking_worker::v1::{
-            self as pb, PlaceStatus, booking_worker_service_client::BookingWorkerServiceClient,
-            booking_worker_service_server::BookingWorkerServiceServer,
+            self as pb, PlaceStatus, booking_worker_service_server::BookingWorkerServiceServer,
+            client::BookingWorkerServiceClient,
         },
         event::v1::{Event, EventAvailabilityChanged, EventPublished, EventStatus, QueueMode},
         kernel::v1::{Choice, choice},
@@ -219,7 +219,7 @@ impl House {
         self.hear(kind, event, &content).await;
     }
 
-    fn client(&self, caller: &Caller) -> BookingWorkerServiceClient<Wire> {
+    fn client(&self, caller: &Caller) -> BookingWorkerServiceClient {
         BookingWorkerServiceClient::new(self.wire.with(&Context::new(caller.clone(), "test")))
     }
 

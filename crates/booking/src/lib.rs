@@ -31,7 +31,7 @@ use platform::{
     outbox::Outbox,
     tokens::{Seal, Verifier},
 };
-use wire::{Wire, pb::booking::v1::booking_service_server::BookingServiceServer};
+use wire::{Wire, pb::booking::v1::serve};
 
 use error::Error;
 
@@ -176,7 +176,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (metrics, tasks) = (Metrics::new(), Tasks::new());
     let (bus, db) = (deps.bus.clone(), deps.db.clone());
     let app = Arc::new(App::new(config, deps, &metrics, &tasks));
-    let grpc = BookingServiceServer::new(grpc::Api { app: app.clone() });
+    let grpc = serve(grpc::Api { app: app.clone() });
     let unit = Unit::new(NAME, metrics.clone(), tasks)
         .grpc(grpc)
         .database(db.clone())

@@ -7,10 +7,10 @@ use kernel::{Caller, Clock, Failure, Secret, Timestamp};
 use wire::{
     Context, Mesh,
     pb::{
-        auth::v1::{ProvisionAccountRequest, auth_service_client::AuthServiceClient},
+        auth::v1::{ProvisionAccountRequest, client::AuthServiceClient},
         event::v1::{
             CreateEventRequest, CreateVenueRequest, ListEventsRequest, PublishEventRequest,
-            event_service_client::EventServiceClient,
+            client::EventServiceClient,
         },
     },
 };

@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use crate::{Engine, Error, Row, Sql, Tx, Value};
+use crate::{Engine, Error, Row, Sql, Tx, Value, tx::Inner};
 
 impl Tx {
     /// Runs `sql` for all `rows`, each the parameters of one, and returns how many rows of the
@@ -44,6 +44,26 @@ impl Tx {
             found.extend(self.query(sql, &row).await?);
         }
         Ok(found)
+    }
+
+    /// As [`Tx::execute_all`] of a statement that returns the first `keys` values of each of `rows`
+    /// on which it had an effect: numbers, texts or ids. Returns those. SQLite's text returns
+    /// nothing, as SQLite makes a table for what is returned, and keeps a copy of each page that is
+    /// changed meanwhile; there, what had an effect is told by the count of changed rows.
+    ///
+    /// # Errors
+    /// As [`Tx::execute_all`]; [`Error::Statement`] if a key is of another type.
+    pub async fn effects(
+        &mut self,
+        sql: Sql,
+        keys: usize,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<Vec<Row>, Error> {
+        match &mut self.0 {
+            _ if rows.is_empty() => Ok(Vec::new()),
+            Inner::Postgres(tx) => tx.query(sql.postgres, &arrays(rows)?).await,
+            Inner::Sqlite(tx) => tx.effects(sql.sqlite, keys, &rows),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use platform::{
     bus::{ACCOUNT_EVENTS, BOOKING_EVENTS, Bus, Urgency},
 };
 use tokio::sync::Notify;
-use wire::pb::email_worker::v1::email_worker_service_server::EmailWorkerServiceServer;
+use wire::pb::email_worker::v1::serve;
 
 use crate::{app::App, domain::Pace, provider::Provider, templates::Templates};
 
@@ -135,7 +135,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     });
     let (bus, counts, consumer) = (deps.bus, metrics.clone(), app.clone());
     Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(EmailWorkerServiceServer::new(grpc::Api { app: app.clone() }))
+        .grpc(serve(grpc::Api { app: app.clone() }))
         .http(http::routes(app.clone()))
         .database(app.db.clone())
         .task(move |tasks| {

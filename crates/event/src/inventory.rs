@@ -3,7 +3,7 @@
 use kernel::{Caller, Code, Failure};
 use wire::{
     Context,
-    pb::ticket::v1::{OpenInventoryRequest, ticket_service_client::TicketServiceClient},
+    pb::ticket::v1::{OpenInventoryRequest, client::TicketServiceClient},
 };
 
 use crate::{

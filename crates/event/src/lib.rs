@@ -26,7 +26,10 @@ use platform::{
     outbox::Outbox,
 };
 use tokio::sync::Notify;
-use wire::{Wire, pb::event::v1::event_service_server::EventServiceServer};
+use wire::{
+    Server, Wire,
+    pb::event::v1::event_service_server::{EventService, EventServiceServer},
+};
 
 use crate::{
     app::{App, Counters},
@@ -118,8 +121,10 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     config.check()?;
     let (metrics, bus, db) = (Metrics::new(), deps.bus.clone(), deps.db.clone());
     let app = assemble(&config, deps, &metrics);
-    let server = EventServiceServer::new(grpc::Api { app: Arc::clone(&app) });
-    let server = server.max_decoding_message_size(MAX_REQUEST_BYTES);
+    let api = Arc::new(grpc::Api { app: Arc::clone(&app) });
+    let server = EventServiceServer::from_arc(Arc::clone(&api));
+    let server = Server::from(server.max_decoding_message_size(MAX_REQUEST_BYTES));
+    let server = server.at_hand::<dyn EventService>(api);
     let (tracked, own) = (app.tasks.clone(), metrics.clone());
     let period = Duration::from_millis(config.advance_every_ms);
     let start = move |tasks: Tasks| tasks::start(&app, &bus, period, &own, &tasks);

@@ -19,8 +19,7 @@ use wire::{
     Context, Mesh, MeshSettings, Wire,
     pb::{
         event::v1::{
-            self as pb, event_service_client::EventServiceClient,
-            event_service_server::EventServiceServer,
+            self as pb, client::EventServiceClient, event_service_server::EventServiceServer,
         },
         ticket::v1::ticket_service_server::TicketServiceServer,
     },
@@ -133,7 +132,7 @@ impl House {
         crate::assemble(&config(), deps, &Metrics::new())
     }
 
-    fn client(&self, caller: &Caller) -> EventServiceClient<Wire> {
+    fn client(&self, caller: &Caller) -> EventServiceClient {
         EventServiceClient::new(self.wire.with(&Context::new(caller.clone(), "test")))
     }
 

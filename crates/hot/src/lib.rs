@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod codes;
+mod door;
 mod seats;
 mod texts;
 mod wires;
@@ -22,7 +23,7 @@ pub struct Workload {
 pub type Once = Box<dyn FnMut() -> u64>;
 
 /// All of them.
-pub const WORKLOADS: [Workload; 13] = [
+pub const WORKLOADS: [Workload; 14] = [
     Workload { name: "ids", times: 2_000, prepare: texts::ids },
     Workload { name: "money", times: 2_000, prepare: texts::money },
     Workload { name: "seat_names", times: 2_000, prepare: texts::seat_names },
@@ -36,6 +37,7 @@ pub const WORKLOADS: [Workload; 13] = [
     Workload { name: "failure_status", times: 1_000, prepare: wires::status },
     Workload { name: "booking_request", times: 1_000, prepare: wires::request },
     Workload { name: "problem", times: 1_000, prepare: wires::problem },
+    Workload { name: "own_place", times: 1_000, prepare: door::own_place },
 ];
 
 /// The workload called `name`.

@@ -27,7 +27,7 @@ use platform::{
 };
 use serde::{Deserialize, Deserializer};
 use tokio::sync::Notify;
-use wire::pb::payment::v1::payment_service_server::PaymentServiceServer;
+use wire::pb::payment::v1::serve;
 
 use crate::{
     app::{App, Patience},
@@ -166,7 +166,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let (relayed, kept) = (metrics.clone(), db.clone());
     let (payments, refunds, logs) = (app.clone(), app.clone(), app.clone());
     Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(PaymentServiceServer::new(Grpc(app.clone())))
+        .grpc(serve(Grpc(app.clone())))
         .http(http::routes(app))
         .database(kept.clone())
         .task(move |tasks| outbox.relay(db, bus, &relayed, &tasks))

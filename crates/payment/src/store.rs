@@ -88,7 +88,7 @@ pub(crate) async fn insert(
         ])
     };
     let rows = payments.iter().map(row).collect::<Result<_, Error>>()?;
-    let rows = tx.query_all(INSERT, rows).await?;
+    let rows = tx.effects(INSERT, 1, rows).await?;
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -113,8 +113,7 @@ const INSERT: Sql = Sql::split(
        currency, state, provider_reference, client_secret, correlation_id, due_at, created_at,
        updated_at, history)
      values ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), nullif($9, ''), $10, $11, $12, $12, $13)
-     on conflict do nothing
-     returning payment_id",
+     on conflict do nothing",
 );
 
 /// An optional text as a value, empty for none.

@@ -33,16 +33,14 @@ pub async fn first_times(
     // In the order of ids, so that two transactions never wait for each other's rows crosswise.
     const NOTE: Sql = Sql::split(
         "insert into boxoffice_inbox (id, consumer)
-         select id, $2 from unnest($1::uuid[]) as message (id) order by id
+         select id, consumer
+         from (select * from unnest($1::uuid[], $2::text[]) w (id, consumer) limit $3) w
+         order by id
          on conflict do nothing returning id",
-        "insert into boxoffice_inbox (id, consumer)
-         select unhex(value), $2 from json_each($1) where true
-         on conflict do nothing returning id",
+        "insert into boxoffice_inbox (id, consumer) values ($1, $2) on conflict do nothing",
     );
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = tx.query(NOTE, &[ids.to_vec().into(), consumer.into()]).await?;
+    let rows = ids.iter().map(|id| vec![(*id).into(), consumer.into()]).collect();
+    let rows = tx.effects(NOTE, 1, rows).await?;
     let mut noted = rows.iter().map(|row| row.get(0)).collect::<Result<HashSet<MessageId>, _>>()?;
     Ok(ids.iter().map(|id| noted.remove(id)).collect())
 }

@@ -31,7 +31,7 @@ use platform::{
     tokens::Verifier,
 };
 use tokio::sync::Semaphore;
-use wire::pb::realtime::v1::realtime_service_server::RealtimeServiceServer;
+use wire::pb::realtime::v1::serve;
 
 use crate::{
     app::App,
@@ -126,7 +126,7 @@ fn unit(app: Arc<App>, bus: Bus, metrics: Metrics) -> Unit {
         Box::pin(async move { answer })
     });
     Unit::new(NAME, metrics, tracked)
-        .grpc(RealtimeServiceServer::new(grpc::Api { app: app.clone() }))
+        .grpc(serve(grpc::Api { app: app.clone() }))
         .http(door::routes(app))
         .task(move |tasks| relay::start(&listening, &tasks))
         .task(move |tasks| {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use db::{Db, Migration};
 use kernel::{Clock, Failure, Ids, Secret};
 use platform::{Metrics, Tasks, Unit, bus::Bus};
-use wire::pb::ticket::v1::ticket_service_server::TicketServiceServer;
+use wire::pb::ticket::v1::serve;
 
 pub use app::App;
 pub use error::Error;
@@ -149,7 +149,7 @@ pub async fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let metrics = Metrics::new();
     let tracked = Tasks::new();
     let app = Arc::new(App::new(config, &deps, &metrics, tracked.clone()).await?);
-    let service = TicketServiceServer::new(grpc::Api { app: app.clone() });
+    let service = serve(grpc::Api { app: app.clone() });
     let (db, bus, counted) = (deps.db.clone(), deps.bus, metrics.clone());
     Ok(Unit::new(NAME, metrics, tracked).grpc(service).database(deps.db).task(move |tasks| {
         app.outbox().relay(db, bus, &counted, &tasks);

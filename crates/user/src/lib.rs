@@ -18,7 +18,7 @@ use platform::{
     Metrics, Tasks, Unit,
     bus::{ACCOUNT_EVENTS, Bus, Urgency},
 };
-use wire::pb::user::v1::user_service_server::UserServiceServer;
+use wire::pb::user::v1::serve;
 
 use crate::app::App;
 
@@ -72,12 +72,11 @@ pub fn build(_config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let app = Arc::new(App { db: deps.db, clock: deps.clock, tasks: tasks.clone() });
     let api = grpc::Api { app: app.clone() };
     let (bus, counts) = (deps.bus, metrics.clone());
-    Ok(Unit::new(NAME, metrics, tasks)
-        .grpc(UserServiceServer::new(api))
-        .database(app.db.clone())
-        .task(move |tasks| {
+    Ok(Unit::new(NAME, metrics, tasks).grpc(serve(api)).database(app.db.clone()).task(
+        move |tasks| {
             let handler = consumers::account_events(app.clone());
             bus.consume((NAME, Urgency::Relaxed), &[ACCOUNT_EVENTS], handler, &counts, &tasks);
             platform::housekeeping(app.db.clone(), app.clock.clone(), &tasks);
-        }))
+        },
+    ))
 }

@@ -13,8 +13,7 @@ use platform::http::Problem;
 use wire::{
     Context, Wire,
     pb::{
-        email_worker::v1::email_worker_service_client::EmailWorkerServiceClient,
-        event::v1::event_service_client::EventServiceClient,
+        email_worker::v1::client::EmailWorkerServiceClient, event::v1::client::EventServiceClient,
     },
 };
 
@@ -68,7 +67,7 @@ impl App {
     }
 
     /// event-service, asked as the visitor.
-    pub(crate) fn events(&self, Visitor(context): &Visitor) -> EventServiceClient<Wire> {
+    pub(crate) fn events(&self, Visitor(context): &Visitor) -> EventServiceClient {
         EventServiceClient::new(self.event.with(context))
     }
 
@@ -76,7 +75,7 @@ impl App {
     /// none. This hands everybody's mail to whoever opens the page, and is right only in the
     /// one-process demo, whose mails go nowhere else; the routes that come here don't exist in any
     /// other shape.
-    pub(crate) fn mails(&self, Visitor(context): &Visitor) -> EmailWorkerServiceClient<Wire> {
+    pub(crate) fn mails(&self, Visitor(context): &Visitor) -> EmailWorkerServiceClient {
         let operator = Context::service("gateway").caller;
         EmailWorkerServiceClient::new(self.email_worker.with(&context.acting_as(operator)))
     }

@@ -15,10 +15,10 @@ use futures_util::FutureExt;
 use http::{HeaderMap, Request, Response};
 use kernel::{Code, Failure};
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
 };
-use tonic::body::Body;
+use tonic::{Status, body::Body};
 use tower::Service;
 use tracing::Instrument;
 
@@ -32,7 +32,20 @@ type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>>
 /// What answers the calls of one service: a generated server, which finds the method by itself, or
 /// several of them as [`tonic::service::Routes`]. Cheap to clone.
 #[derive(Clone)]
-pub struct Server(Arc<dyn Fn(Request<Body>) -> Answering + Send + Sync>);
+pub struct Server {
+    answer: Arc<dyn Fn(Request<Body>) -> Answering + Send + Sync>,
+    /// `Arc<dyn …>` of a generated trait, where callers in this process may call it by that.
+    at_hand: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Server {
+    /// The same server, which callers in this process reach by `service`, an `Arc<dyn …>` of the
+    /// generated trait: messages go over as they are, and nothing is encoded.
+    #[must_use]
+    pub fn at_hand<S: ?Sized + Send + Sync + 'static>(self, service: Arc<S>) -> Self {
+        Self { at_hand: Some(Arc::new(service)), ..self }
+    }
+}
 
 impl<S> From<S> for Server
 where
@@ -44,7 +57,8 @@ where
     S::Future: Send + 'static,
 {
     fn from(server: S) -> Self {
-        Self(Arc::new(move |request| Box::pin(server.clone().call(request))))
+        let answer = move |request| -> Answering { Box::pin(server.clone().call(request)) };
+        Self { answer: Arc::new(answer), at_hand: None }
     }
 }
 
@@ -73,6 +87,30 @@ impl Guard {
         Self { server, door: Arc::new(door) }
     }
 
+    /// The service itself, if it may be called by its trait `S`.
+    pub(crate) fn at_hand<S: ?Sized + 'static>(&self) -> Option<&Arc<S>> {
+        self.server.at_hand.as_ref()?.downcast_ref()
+    }
+
+    /// Has one call of this process answered by `answering`, which calls the service itself.
+    pub(crate) async fn ask<R>(
+        &self,
+        method: &'static Method,
+        correlation_id: Arc<str>,
+        answering: impl Future<Output = Result<tonic::Response<R>, Status>>,
+    ) -> Result<tonic::Response<R>, Status> {
+        let under_way = self.door.shared.server.begin(method);
+        let answer = match self.door.enter() {
+            Ok(_place) => {
+                let answer = self.door.watched(method, &correlation_id, answering).await;
+                answer.unwrap_or_else(|failure| Err(status(failure)))
+            }
+            Err(failure) => Err(status(failure)),
+        };
+        under_way.end(code(&answer));
+        answer
+    }
+
     /// Answers one call; refusals and faults are answers too.
     pub(crate) async fn answer(self, request: Request<Body>) -> Response<Body> {
         let Self { server, door } = self;
@@ -94,36 +132,46 @@ impl Door {
         method: &Method,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Failure> {
-        let Ok(_place) = self.limit.try_acquire() else {
-            let detail = format!("{} has too many calls under way", self.service);
-            return Err(Failure::overloaded(detail));
-        };
+        let _place = self.enter()?;
         let deadline = self.establish(&mut request)?;
         if deadline.is_some_and(|at| at <= Instant::now()) {
             return Err(too_late());
         }
-        let correlation_id =
-            Context::established(request.extensions()).map(|it| &*it.correlation_id);
+        let context = Context::established(request.extensions());
+        let correlation_id = context.map_or_else(Arc::default, |it| it.correlation_id.clone());
+        let answer = async move { (server.answer)(request).await };
+        let answer = self.watched(method, &correlation_id, answer);
+        let Ok(response) = match deadline {
+            Some(at) => timeout_at(at, answer).await.map_err(|_| too_late())??,
+            None => answer.await?,
+        };
+        Ok(response)
+    }
+
+    /// A place among the calls under way.
+    fn enter(&self) -> Result<SemaphorePermit<'_>, Failure> {
+        self.limit.try_acquire().map_err(|_| {
+            Failure::overloaded(format!("{} has too many calls under way", self.service))
+        })
+    }
+
+    /// Answers within a span; a panic is a failure.
+    async fn watched<T>(
+        &self,
+        method: &Method,
+        correlation_id: &str,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
         let span = tracing::info_span!(
             "rpc",
             service = self.service,
             method = method.name,
             correlation_id
         );
-        let answer = AssertUnwindSafe(async move { (server.0)(request).await });
-        let answer = answer.catch_unwind().instrument(span);
-        let answer = match deadline {
-            Some(at) => timeout_at(at, answer).await.map_err(|_| too_late())?,
-            None => answer.await,
-        };
-        match answer {
-            Ok(Ok(response)) => Ok(response),
-            Err(panic) => Err(Failure::internal(format_args!(
-                "{} panicked: {}",
-                method.name,
-                words_of(&*panic)
-            ))),
-        }
+        let answer = AssertUnwindSafe(answer).catch_unwind().instrument(span).await;
+        answer.map_err(|panic| {
+            Failure::internal(format_args!("{} panicked: {}", method.name, words_of(&*panic)))
+        })
     }
 
     /// Makes sure that the request has a context. A wire of this process has put one there and
@@ -160,9 +208,14 @@ pub(crate) fn too_late() -> Failure {
     Failure::new(Code::Deadline, "DEADLINE_EXCEEDED", "no answer in time")
 }
 
+/// The code with which a call ends.
+pub(crate) fn code<T>(answer: &Result<T, Status>) -> tonic::Code {
+    answer.as_ref().err().map_or(tonic::Code::Ok, Status::code)
+}
+
 /// The code of a whole answer: an error is in its headers, and nothing there is a success.
 pub(crate) fn code_of(headers: &HeaderMap) -> tonic::Code {
-    let code = headers.get(tonic::Status::GRPC_STATUS);
+    let code = headers.get(Status::GRPC_STATUS);
     code.map_or(tonic::Code::Ok, |code| tonic::Code::from_bytes(code.as_bytes()))
 }
 

@@ -7,6 +7,7 @@ mod convert;
 mod guard;
 mod health;
 mod identity;
+mod lost;
 mod mesh;
 mod methods;
 mod metrics;

@@ -49,6 +49,11 @@ pub(crate) fn find(path: &str) -> &'static Method {
     at.and_then(|at| METHODS.get(at)).unwrap_or(UNKNOWN)
 }
 
+/// The method whose place in tables is `index`.
+pub(crate) fn at(index: usize) -> &'static Method {
+    METHODS.get(index).unwrap_or(UNKNOWN)
+}
+
 /// The gRPC services of `service`, by their full names: `boxoffice.user.v1.UserService`.
 pub(crate) fn grpc_services(service: &str) -> Vec<&'static str> {
     let own = METHODS.iter().filter(|method| method.service == service);

@@ -11,6 +11,7 @@ macro_rules! package {
         pub mod $noun {
             pub mod v1 {
                 tonic::include_proto!($name);
+                include!(concat!(env!("OUT_DIR"), "/", $name, ".client.rs"));
             }
         }
     };

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io, iter,
+    io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, OnceLock,
@@ -22,11 +22,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tonic::{
-    ConnectError, Status, TimeoutExpired,
+    Status,
     body::Body,
     transport::{Channel, Endpoint},
 };
-use tonic_types::StatusExt;
 use tower::{Service, ServiceExt};
 
 use crate::{
@@ -34,6 +33,7 @@ use crate::{
     breaker::{Breaker, Pass},
     guard::{Guard, code_of, too_late},
     health,
+    lost::{Lost, is_fault, lost},
     mesh::Shared,
     socket::{Connector, Place},
     status,
@@ -46,9 +46,6 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A failure's details travel in a header.
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
-/// How TLS words a peer's refusal.
-const PEER_REFUSAL: &str = "received fatal alert";
-
 pub(crate) struct Replica {
     way: Way,
     pub(crate) breaker: Breaker,
@@ -96,19 +93,6 @@ pub(crate) struct Picked<'a> {
 
 /// Counts a call among those that have no answer yet.
 struct Queued<'a>(&'a AtomicUsize);
-
-/// A call without a good answer.
-pub(crate) struct Lost {
-    pub(crate) status: Status,
-    /// No byte of it has left this process.
-    pub(crate) unsent: bool,
-}
-
-impl From<Status> for Lost {
-    fn from(status: Status) -> Self {
-        Self { status, unsent: false }
-    }
-}
 
 impl Address {
     /// Reads `text`: `http://host:port`, or `https://host:port` where the mesh has TLS.
@@ -197,6 +181,14 @@ impl Replica {
             }
             Way::Remote(_) => Request::from_parts(parts.clone(), body),
         }
+    }
+
+    /// The service of this process itself and the guard before it, if it may be called by its trait
+    /// `S`.
+    pub(crate) fn at_hand<S: ?Sized + 'static>(&self) -> Option<(&Guard, &Arc<S>)> {
+        let Way::Local(slot) = &self.way else { return None };
+        let guard = slot.get()?;
+        Some((guard, guard.at_hand()?))
     }
 
     /// Puts the server of this process in its place, if this is its place.
@@ -304,6 +296,24 @@ impl Picked<'_> {
         if matches!(&answer, Err(lost) if lost.unsent) {
             health::unreachable(target, self.replica);
         }
+        self.report(answer)
+    }
+
+    /// Waits for `answering` of a service in this process, and reports to the breaker how it went.
+    pub(crate) async fn ask<R>(
+        self,
+        deadline: Instant,
+        answering: impl Future<Output = Result<R, Status>>,
+    ) -> Result<R, Lost> {
+        let answer = match timeout_at(deadline, answering).await {
+            Ok(Err(ended)) if ended.code() == tonic::Code::Cancelled => Err(status(too_late())),
+            Ok(answer) => answer,
+            Err(_) => Err(status(too_late())),
+        };
+        self.report(answer.map_err(Lost::from))
+    }
+
+    fn report<T>(self, answer: Result<T, Lost>) -> Result<T, Lost> {
         self.pass.report(matches!(&answer, Err(lost) if is_fault(&lost.status)));
         answer
     }
@@ -332,37 +342,6 @@ async fn exchange(
     Ok(Response::from_parts(parts, Body::new(body)))
 }
 
-/// A call that got no answer: unless there was no connection to send it over, nobody knows what
-/// became of it.
-fn lost(service: &str, error: &(dyn Error + 'static), deadline: Instant) -> Lost {
-    let chain = || iter::successors(Some(error), |&error| error.source());
-    let words: Vec<String> = chain().map(ToString::to_string).collect();
-    tracing::debug!(service, error = words.join(": "), "call lost");
-    let unsent = chain().any(|error| error.is::<ConnectError>());
-    let late = chain().any(|error| error.is::<TimeoutExpired>()) || deadline <= Instant::now();
-    let status = match tls_fault(chain()) {
-        _ if late => status(too_late()),
-        Some(fault) => {
-            let detail = format_args!("{service} can't be reached: tls: {fault}");
-            status(Failure::unavailable(detail))
-        }
-        None => status(Failure::unavailable(format_args!("{service} can't be reached"))),
-    };
-    Lost { status, unsent }
-}
-
-/// What TLS has against a connection, if that is what is wrong with it.
-fn tls_fault<'a>(chain: impl Iterator<Item = &'a (dyn Error + 'static)>) -> Option<String> {
-    let mut chain = chain.filter_map(|error| {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let fault = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let fault = fault.or_else(|| error.downcast_ref()).map(ToString::to_string);
-        // Once a connection is made, the protocol above keeps only the words.
-        fault.or_else(|| Some(error.to_string()).filter(|words| words.contains(PEER_REFUSAL)))
-    });
-    chain.next()
-}
-
 /// Turns an answer that is a failure into an error. A peer's own stack may have run into the
 /// deadline before ours, and calls that cancelled.
 fn settle(response: Response<Body>) -> Result<Response<Body>, Lost> {
@@ -374,15 +353,4 @@ fn settle(response: Response<Body>) -> Result<Response<Body>, Lost> {
             None => Ok(response),
         },
     }
-}
-
-/// Whether a call says that its replica is not well. Who is too busy and says when to come again is
-/// well: a breaker that opened for that would turn an overload into an outage.
-fn is_fault(status: &Status) -> bool {
-    is_passing(status) && status.get_details_retry_info().is_none()
-}
-
-/// Whether the same call may succeed later or elsewhere.
-pub(crate) fn is_passing(status: &Status) -> bool {
-    matches!(status.code(), tonic::Code::Unavailable | tonic::Code::DeadlineExceeded)
 }

@@ -17,9 +17,11 @@ use crate::{
     Context,
     context::timeout,
     failure,
-    guard::too_late,
+    guard::{code, too_late},
+    lost::{Lost, is_passing},
     methods::{self, Method},
-    replica::{Lost, Replica, is_passing},
+    metrics::UnderWay,
+    replica::{Picked, Replica},
     status,
     target::Target,
 };
@@ -48,6 +50,54 @@ impl Wire {
     pub fn with(&self, context: &Context) -> Self {
         Self { target: self.target.clone(), context: context.clone() }
     }
+
+    /// Calls the method with this index: `at_hand` where the service is one of this process and
+    /// may be called by its trait `S`, else `by_wire`.
+    pub(crate) async fn ask<S, M, R, H, W>(
+        &self,
+        method: usize,
+        request: tonic::Request<M>,
+        at_hand: impl Fn(Arc<S>, tonic::Request<M>) -> H,
+        by_wire: impl FnOnce(Self, tonic::Request<M>) -> W,
+    ) -> Result<tonic::Response<R>, Status>
+    where
+        S: ?Sized + 'static,
+        M: Clone,
+        H: Future<Output = Result<tonic::Response<R>, Status>>,
+        W: Future<Output = Result<tonic::Response<R>, Status>>,
+    {
+        let (target, method) = (&*self.target, methods::at(method));
+        let replicas = target.replicas();
+        let Some((guard, service)) = replicas.first().and_then(|replica| replica.at_hand::<S>())
+        else {
+            // Kept out of this future, which callers move around.
+            return Box::pin(by_wire(self.clone(), request)).await;
+        };
+        let wanted = timeout(request.metadata().as_ref());
+        let (under_way, call) =
+            Call::begin(target, &replicas, (method, self.context.clone(), wanted));
+        let message = request.into_inner();
+        let asked = |context: Context, message: M| {
+            let id = context.correlation_id.clone();
+            let mut request = tonic::Request::new(message);
+            context.establish(request.extensions_mut());
+            guard.ask(method, id, at_hand(service.clone(), request))
+        };
+        let answer = match call {
+            Err(late) => Err(late),
+            Ok(call) if method.is_idempotent() => {
+                let deadline = call.deadline;
+                call.repeat(|picked, context| picked.ask(deadline, asked(context, message.clone())))
+                    .await
+            }
+            Ok(call) => {
+                let deadline = call.deadline;
+                call.once(|picked, context| picked.ask(deadline, asked(context, message))).await
+            }
+        };
+        under_way.end(code(&answer));
+        answer
+    }
 }
 
 impl tower::Service<Request<Body>> for Wire {
@@ -66,33 +116,33 @@ impl tower::Service<Request<Body>> for Wire {
 
 async fn call(
     target: Arc<Target>,
-    mut context: Context,
+    context: Context,
     request: Request<Body>,
 ) -> Result<Response<Body>, Status> {
     let method = methods::find(request.uri().path());
-    let under_way = target.shared.client.begin(method);
-    let started = under_way.started();
-    if let Some(wanted) = timeout(request.headers()) {
-        context = context.within(started + wanted);
-    }
-    let deadline = context.deadline.unwrap_or(started + target.shared.deadline);
-    context.deadline = Some(deadline);
-    if context.correlation_id.is_empty() {
-        context.correlation_id = target.shared.correlation_id();
-    }
-    let answer = if deadline <= started {
-        Err(status(too_late()))
-    } else {
-        let replicas = target.replicas();
-        let call = Call { target: &target, replicas: &replicas, method, context, deadline };
-        if method.is_idempotent() || replicas.len() > 1 {
-            call.repeat(request).await
-        } else {
-            call.once(request).await
+    let (replicas, wanted) = (target.replicas(), timeout(request.headers()));
+    let (under_way, call) = Call::begin(&target, &replicas, (method, context, wanted));
+    let answer = match call {
+        Err(late) => Err(late),
+        Ok(call) if method.is_idempotent() || replicas.len() > 1 => send_again(call, request).await,
+        Ok(call) => {
+            let until = (call.deadline, false);
+            call.once(|picked, context| picked.send(&target, request, context, until)).await
         }
     };
-    under_way.end(answer.as_ref().err().map_or(tonic::Code::Ok, Status::code));
+    under_way.end(code(&answer));
     answer
+}
+
+async fn send_again(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let (target, until) = (call.target, (call.deadline, call.method.is_idempotent()));
+    call.repeat(|picked, context| {
+        let request = picked.replica.copy(&parts, &body);
+        picked.send(target, request, context, until)
+    })
+    .await
 }
 
 /// A call on its way.
@@ -104,20 +154,47 @@ struct Call<'a> {
     deadline: Instant,
 }
 
-impl Call<'_> {
-    async fn once(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+impl<'a> Call<'a> {
+    /// Begins to count a call, and sees to it that its context says all that it has to.
+    ///
+    /// # Errors
+    /// If it is too late for it.
+    fn begin(
+        target: &'a Target,
+        replicas: &'a [Arc<Replica>],
+        (method, mut context, wanted): (&'static Method, Context, Option<Duration>),
+    ) -> (UnderWay<'a>, Result<Self, Status>) {
+        let under_way = target.shared.client.begin(method);
+        let started = under_way.started();
+        if let Some(wanted) = wanted {
+            context = context.within(started + wanted);
+        }
+        let deadline = context.deadline.unwrap_or(started + target.shared.deadline);
+        context.deadline = Some(deadline);
+        if context.correlation_id.is_empty() {
+            context.correlation_id = target.shared.correlation_id();
+        }
+        let in_time = deadline > started;
+        let call = Self { target, replicas, method, context, deadline };
+        (under_way, in_time.then_some(call).ok_or_else(|| status(too_late())))
+    }
+
+    async fn once<T, A>(self, attempt: impl FnOnce(Picked<'a>, Context) -> A) -> Result<T, Status>
+    where
+        A: Future<Output = Result<T, Lost>>,
+    {
         let picked = self.target.pick(self.replicas, &[]).map_err(status)?;
-        let answer = picked.send(self.target, request, self.context, (self.deadline, false)).await;
-        answer.map_err(|lost| lost.status)
+        attempt(picked, self.context).await.map_err(|lost| lost.status)
     }
 
     /// Tries again what failed for now, for as long as there is time and somebody to ask. What may
     /// have an effect only once is tried again only if no byte of it was sent.
-    async fn repeat(self, request: Request<Body>) -> Result<Response<Body>, Status> {
+    async fn repeat<T, A>(self, mut send: impl FnMut(Picked<'a>, Context) -> A) -> Result<T, Status>
+    where
+        A: Future<Output = Result<T, Lost>>,
+    {
         let Self { target, replicas, method, ref context, deadline } = self;
         let repeatable = method.is_idempotent();
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
         let mut tried = Vec::new();
         let mut failed = None;
         for attempt in 1.. {
@@ -128,13 +205,12 @@ impl Call<'_> {
             if attempt > 1 {
                 target.shared.client.again(method);
             }
-            tried.push(picked.replica);
-            let again = picked.replica.copy(&parts, &body);
-            let sent = picked.send(target, again, context.clone(), (deadline, repeatable));
-            let Lost { status: refused, unsent } = match sent.await {
+            let replica = picked.replica;
+            let Lost { status: refused, unsent } = match send(picked, context.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(lost) => lost,
             };
+            tried.push(replica);
             let others = attempt < replicas.len();
             let elsewhere = unsent && others;
             let failure = failure(&refused);

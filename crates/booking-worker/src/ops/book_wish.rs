@@ -10,9 +10,7 @@ use kernel::{Choice, Code, EventId, Failure, Timestamp};
 use tokio::time::Instant;
 use wire::{
     Context,
-    pb::booking::v1::{
-        Booking, BookingStatus, OpenBookingRequest, booking_service_client::BookingServiceClient,
-    },
+    pb::booking::v1::{Booking, BookingStatus, OpenBookingRequest, client::BookingServiceClient},
 };
 
 use super::settle_places::settle_places;

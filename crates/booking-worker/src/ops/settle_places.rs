@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use futures_util::{StreamExt, stream};
 use kernel::{EventId, Failure};
 use serde_json::json;
-use wire::pb::realtime::v1::{SendToUserRequest, realtime_service_client::RealtimeServiceClient};
+use wire::pb::realtime::v1::{SendToUserRequest, client::RealtimeServiceClient};
 
 use crate::{
     app::App,

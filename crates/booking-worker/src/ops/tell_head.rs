@@ -5,7 +5,7 @@ use std::time::Duration;
 use kernel::EventId;
 use platform::kv::Head;
 use serde_json::json;
-use wire::pb::realtime::v1::{BroadcastRequest, realtime_service_client::RealtimeServiceClient};
+use wire::pb::realtime::v1::{BroadcastRequest, client::RealtimeServiceClient};
 
 use crate::{app::App, domain::Gate, serving::Serving};
 

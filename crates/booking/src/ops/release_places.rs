@@ -3,7 +3,7 @@
 use kernel::{BookingId, Code, Failure, HoldId};
 use wire::{
     Context,
-    pb::ticket::v1::{ReleaseHoldRequest, ticket_service_client::TicketServiceClient},
+    pb::ticket::v1::{ReleaseHoldRequest, client::TicketServiceClient},
 };
 
 use crate::{Error, app::App, store};

@@ -4,10 +4,8 @@ use kernel::{AccountId, Code, Currency, EventId, Failure, HoldId, Place, Timesta
 use wire::{
     Context,
     pb::{
-        event::v1::{QuoteRequest, QuoteResponse, event_service_client::EventServiceClient},
-        ticket::v1::{
-            HoldSeatsRequest, ReleaseHoldRequest, ticket_service_client::TicketServiceClient,
-        },
+        event::v1::{QuoteRequest, QuoteResponse, client::EventServiceClient},
+        ticket::v1::{HoldSeatsRequest, ReleaseHoldRequest, client::TicketServiceClient},
     },
 };
 

@@ -4,8 +4,8 @@ use kernel::{Code, Failure};
 use wire::{
     Context,
     pb::ticket::v1::{
-        CancelTicketsRequest, IssueTicketsRequest, Ticket, issue_tickets_request::CategoryPrice,
-        ticket_service_client::TicketServiceClient,
+        CancelTicketsRequest, IssueTicketsRequest, Ticket, client::TicketServiceClient,
+        issue_tickets_request::CategoryPrice,
     },
 };
 

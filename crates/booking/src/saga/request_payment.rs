@@ -3,10 +3,10 @@
 
 use kernel::{Code, Failure, PaymentId, Secret};
 use wire::{
-    Context, Wire,
+    Context,
     pb::payment::v1::{
         CancelPaymentRequest, CreateIntentRequest, GetPaymentRequest, Payment, PaymentState,
-        payment_service_client::PaymentServiceClient,
+        client::PaymentServiceClient,
     },
 };
 
@@ -106,6 +106,6 @@ pub(crate) async fn get_payment(
 }
 
 /// The payment service, called by this one.
-pub(crate) fn client(app: &App, context: &Context) -> PaymentServiceClient<Wire> {
+pub(crate) fn client(app: &App, context: &Context) -> PaymentServiceClient {
     PaymentServiceClient::new(app.payment.with(&app.calling(context)))
 }

@@ -15,7 +15,7 @@ use wire::{
         booking::v1::{
             Booking, BookingChanged, BookingStatus, CancelBookingRequest, GetBookingRequest,
             GetHistoryRequest, ListBookingsRequest, OpenBookingRequest, RetryDeadLetterRequest,
-            booking_service_client::BookingServiceClient,
+            client::BookingServiceClient,
         },
         kernel::v1::Page,
         payment::v1::PaymentChanged,

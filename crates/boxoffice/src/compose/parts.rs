@@ -17,7 +17,7 @@ use platform::{
 };
 use wire::{
     Mesh, MeshSettings, Tls, Wire,
-    pb::auth::v1::{GetJwksRequest, auth_service_client::AuthServiceClient},
+    pb::auth::v1::{GetJwksRequest, client::AuthServiceClient},
 };
 
 use crate::{

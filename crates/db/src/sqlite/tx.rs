@@ -38,7 +38,7 @@ impl LiteTx {
     }
 
     pub(crate) fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
-        self.execute_all(sql, std::iter::once(params))
+        self.execute_all(sql, std::iter::once(params), |_| Ok(()))
     }
 
     pub(crate) fn execute_many(
@@ -46,13 +46,29 @@ impl LiteTx {
         sql: &'static str,
         rows: &[Vec<Value>],
     ) -> Result<u64, Error> {
-        self.execute_all(sql, rows.iter().map(Vec::as_slice))
+        self.execute_all(sql, rows.iter().map(Vec::as_slice), |_| Ok(()))
+    }
+
+    /// Runs a statement once a row, and returns the first `keys` values of those with an effect.
+    pub(crate) fn effects(
+        &mut self,
+        sql: &'static str,
+        keys: usize,
+        rows: &[Vec<Value>],
+    ) -> Result<Vec<Row>, Error> {
+        let mut effects = Vec::with_capacity(rows.len());
+        self.execute_all(sql, rows.iter().map(Vec::as_slice), |row| {
+            effects.push(Row(Columns::Sqlite(copied(row.iter().take(keys))?)));
+            Ok(())
+        })?;
+        Ok(effects)
     }
 
     fn execute_all<'v>(
         &mut self,
         sql: &'static str,
         rows: impl Iterator<Item = &'v [Value]>,
+        mut effect: impl FnMut(&'v [Value]) -> Result<(), Fault>,
     ) -> Result<u64, Error> {
         self.admit()?;
         let run = || -> Result<(u64, u64), Fault> {
@@ -61,7 +77,11 @@ impl LiteTx {
             let (mut changed, mut count) = (0, 0);
             for params in rows {
                 bind(&mut statement, &positions, params)?;
-                changed += statement.raw_execute()?;
+                let changes = statement.raw_execute()?;
+                if changes > 0 {
+                    effect(params)?;
+                }
+                changed += changes;
                 count += 1;
             }
             Ok((u64::try_from(changed).unwrap_or(u64::MAX), count))
@@ -220,6 +240,30 @@ fn hex_list(list: &[Uuid]) -> String {
     }
     text.push(']');
     text
+}
+
+/// A row of these values.
+fn copied<'v>(values: impl Iterator<Item = &'v Value>) -> Result<Cells, Fault> {
+    let (mut text, mut bytes) = (String::new(), Vec::new());
+    let cells = values.map(|value| {
+        Ok(match value {
+            Value::I64(value) => Stored::I64(*value),
+            Value::Text(value) => {
+                text.push_str(value);
+                Stored::Text(text.len() - value.len(), text.len())
+            }
+            Value::Uuid(value) => {
+                bytes.extend_from_slice(value.as_bytes());
+                Stored::Bytes(bytes.len() - value.as_bytes().len(), bytes.len())
+            }
+            _ => {
+                let detail = "a key is a number, a text or an id".to_owned();
+                return Err(Fault::Ours(Error::Statement(detail)));
+            }
+        })
+    });
+    let cells = cells.collect::<Result<_, Fault>>()?;
+    Ok(Cells { cells, text, bytes })
 }
 
 /// The columns of `row`, copied.

@@ -202,3 +202,40 @@ async fn a_statement_for_many_rows_runs_once_for_each_of_them() {
         assert!(matches!(refused, Err(Error::Statement(_))), "{engine}: {refused:?}");
     }
 }
+
+#[tokio::test]
+async fn what_had_an_effect_is_told_by_its_keys() {
+    const NEW: Sql = Sql::split(
+        "insert into samples (id, i, t)
+         select id, i, t
+         from (select * from unnest($1::uuid[], $2::bigint[], $3::text[]) w (id, i, t) limit $4) w
+         on conflict do nothing
+         returning id, i",
+        "insert into samples (id, i, t) values ($1, $2, $3) on conflict do nothing",
+    );
+    let ids = SeededIds::new(3);
+    let bookings: Vec<BookingId> =
+        (0..4).map(|second| BookingId::new(&ids, Timestamp::from_seconds(second))).collect();
+    for test in databases(&[&TABLES]).await {
+        let (engine, ids) = (test.engine(), bookings.clone());
+        let row = |id: &BookingId, number: i64| vec![(*id).into(), number.into(), "t".into()];
+        let first = vec![row(&ids[0], 0), row(&ids[1], 1)];
+        let again = vec![row(&ids[2], 2), row(&ids[1], 7), row(&ids[3], 3), row(&ids[2], 8)];
+        let mut told = Vec::new();
+        for rows in [first, again, Vec::new()] {
+            let written = test.db.write::<_, Error, _>(move |tx| {
+                let rows = rows.clone();
+                Box::pin(async move {
+                    let rows = tx.effects(NEW, 2, rows).await?;
+                    rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+                })
+            });
+            let mut written: Vec<(BookingId, i64)> = written.await.expect("written");
+            written.sort_unstable_by_key(|(_, number)| *number);
+            told.push(written);
+        }
+        assert_eq!(told[0], [(ids[0], 0), (ids[1], 1)], "{engine}");
+        assert_eq!(told[1], [(ids[2], 2), (ids[3], 3)], "{engine}: each once, the first of two");
+        assert_eq!(told[2], [], "{engine}");
+    }
+}

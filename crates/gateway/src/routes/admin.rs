@@ -8,14 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::pb::{
-    auth::v1::{SetRoleRequest, auth_service_client::AuthServiceClient},
-    booking::v1::{
-        ListDeadLettersRequest, RetryDeadLetterRequest,
-        booking_service_client::BookingServiceClient,
-    },
-    email_worker::v1::{self as mail, email_worker_service_client::EmailWorkerServiceClient},
+    auth::v1::{SetRoleRequest, client::AuthServiceClient},
+    booking::v1::{ListDeadLettersRequest, RetryDeadLetterRequest, client::BookingServiceClient},
+    email_worker::v1::{self as mail, client::EmailWorkerServiceClient},
     kernel::v1::Page,
-    realtime::v1::{GetConnectionStatsRequest, realtime_service_client::RealtimeServiceClient},
+    realtime::v1::{GetConnectionStatsRequest, client::RealtimeServiceClient},
 };
 
 use super::refused;

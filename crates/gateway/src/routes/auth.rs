@@ -9,7 +9,7 @@ use axum::{
 };
 use platform::http::{Json, Problem};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::pb::auth::v1::{self as pb, auth_service_client::AuthServiceClient};
+use wire::pb::auth::v1::{self as pb, client::AuthServiceClient};
 
 use super::{json_text, refused};
 use crate::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode, response::Response};
 use platform::http::{Json, Path, Problem, Query};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::pb::booking::v1::{self as pb, booking_service_client::BookingServiceClient};
+use wire::pb::booking::v1::{self as pb, client::BookingServiceClient};
 
 use super::{refused, tagged};
 use crate::{

@@ -8,9 +8,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::pb::{
-    event::v1::{self as pb, event_service_client::EventServiceClient},
+    event::v1::{self as pb, client::EventServiceClient},
     kernel::v1::Page,
-    ticket::v1::{GetAvailabilityRequest, ticket_service_client::TicketServiceClient},
+    ticket::v1::{GetAvailabilityRequest, client::TicketServiceClient},
 };
 
 use super::{refused, tagged};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kernel::Failure;
 use platform::http::{Json, Path, Problem, Query};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::pb::payment::v1::{self as pb, payment_service_client::PaymentServiceClient};
+use wire::pb::payment::v1::{self as pb, client::PaymentServiceClient};
 
 use super::refused;
 use crate::{

@@ -6,9 +6,7 @@ use axum::{extract::State, http::StatusCode};
 use kernel::Failure;
 use platform::http::{Json, Path, Problem};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::pb::booking_worker::v1::{
-    self as pb, booking_worker_service_client::BookingWorkerServiceClient,
-};
+use wire::pb::booking_worker::v1::{self as pb, client::BookingWorkerServiceClient};
 
 use super::refused;
 use crate::{

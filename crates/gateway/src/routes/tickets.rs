@@ -15,7 +15,7 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use wire::pb::{
     kernel::v1::Page,
-    ticket::v1::{self as pb, ticket_service_client::TicketServiceClient},
+    ticket::v1::{self as pb, client::TicketServiceClient},
 };
 
 use super::refused;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, response::Response};
 use platform::http::{Json, Problem};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::pb::user::v1::{self as pb, user_service_client::UserServiceClient};
+use wire::pb::user::v1::{self as pb, client::UserServiceClient};
 
 use super::{refused, tagged};
 use crate::{

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{extract::State, http::StatusCode};
 use platform::http::{Json, Path, Problem, Query};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use wire::pb::event::v1::{self as pb, event_service_client::EventServiceClient};
+use wire::pb::event::v1::{self as pb, client::EventServiceClient};
 
 use super::refused;
 use crate::{

@@ -47,7 +47,7 @@ pub(crate) async fn insert_events<'a>(
             noted.now.into(),
         ]
     };
-    let rows = tx.query_all(INSERT_EVENTS, events.iter().map(row).collect()).await?;
+    let rows = tx.effects(INSERT_EVENTS, 1, events.iter().map(row).collect()).await?;
     let new: HashSet<String> = rows.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
     let ids = events.iter().map(|noted| noted.event.id.as_str());
     Ok(ids.filter(|id| new.contains(*id)).collect())
@@ -65,8 +65,7 @@ const INSERT_EVENTS: Sql = Sql::split(
      returning event_id",
     "insert into provider_events (event_id, kind, payment_id, body, created_s, received_at)
      values ($1, $2, nullif($3, zeroblob(16)), $4, $5, $6)
-     on conflict (event_id) do nothing
-     returning event_id",
+     on conflict (event_id) do nothing",
 );
 
 /// Notes calls to the provider and its answers.

@@ -17,7 +17,7 @@ use wire::{
         payment::v1::{
             CapturePaymentRequest, CreateIntentRequest, GetPaymentRequest, PaymentChanged,
             PaymentState, ProcessWebhookRequest, RefundPaymentRequest, RefundState,
-            payment_service_client::PaymentServiceClient,
+            client::PaymentServiceClient,
         },
     },
 };
@@ -80,7 +80,7 @@ async fn start(w: &World) -> Running {
 }
 
 impl Running {
-    fn client(&self, from: &str, context: Option<&Context>) -> PaymentServiceClient<Wire> {
+    fn client(&self, from: &str, context: Option<&Context>) -> PaymentServiceClient {
         let wire = self.mesh.wire(from, NAME).unwrap();
         PaymentServiceClient::new(context.map_or(wire.clone(), |context| wire.with(context)))
     }

@@ -9,7 +9,7 @@ use wire::{
     Context, Mesh, MeshSettings,
     pb::realtime::v1::{
         BroadcastRequest, GetConnectionStatsRequest, SendToUserRequest,
-        realtime_service_client::RealtimeServiceClient,
+        client::RealtimeServiceClient,
     },
 };
 

@@ -51,7 +51,7 @@ pub async fn take(
         row.push((*expires_at).into());
         row
     });
-    let won = tx.query_all(TAKE, rows.collect()).await?;
+    let won = tx.effects(TAKE, 2, rows.collect()).await?;
     won.iter().map(|row| Ok((row.get(0)?, seat(&row.get::<String>(1)?)?))).collect()
 }
 
@@ -64,8 +64,7 @@ const TAKE: Sql = Sql::split(
      returning event_id, seat",
     "insert into claims (event_id, seat, hold_id, state, expires_at)
      values ($1, $2, $3, 'held', $4)
-     on conflict (event_id, seat) do nothing
-     returning event_id, seat",
+     on conflict (event_id, seat) do nothing",
 );
 
 /// Makes claims sales; returns how many of them the holds had.

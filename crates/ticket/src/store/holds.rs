@@ -99,7 +99,7 @@ pub async fn insert(tx: &mut Tx, holds: &[(&Hold, Timestamp)]) -> Result<HashSet
             (*now).into(),
         ]
     };
-    let rows = tx.query_all(INSERT, holds.iter().map(row).collect()).await?;
+    let rows = tx.effects(INSERT, 1, holds.iter().map(row).collect()).await?;
     rows.iter().map(|row| row.get(0)).collect()
 }
 
@@ -117,8 +117,7 @@ const INSERT: Sql = Sql::split(
     "insert into holds (hold_id, event_id, account_id, fingerprint, seats, section, quantity,
        status, expires_at, held_at)
      values ($1, $2, $3, $4, $5, nullif($6, ''), $7, 'held', $8, $9)
-     on conflict (hold_id) do nothing
-     returning hold_id",
+     on conflict (hold_id) do nothing",
 );
 
 /// Takes back holds that this transaction wrote, because their places were lost to others.

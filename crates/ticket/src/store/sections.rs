@@ -38,7 +38,7 @@ pub async fn shift(tx: &mut Tx, shifts: &[Shift<'_>]) -> Result<HashSet<(EventId
     let rows = shifts.iter().map(|shift| {
         vec![shift.event_id.into(), shift.section.into(), shift.held.into(), shift.sold.into()]
     });
-    let rows = tx.query_all(SHIFT, rows.collect()).await?;
+    let rows = tx.effects(SHIFT, 2, rows.collect()).await?;
     rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }
 
@@ -53,8 +53,7 @@ const SHIFT: Sql = Sql::split(
        and s.held + w.held + s.sold + w.sold <= s.capacity
      returning s.event_id, s.section",
     "update sections set held = held + $3, sold = sold + $4
-     where event_id = $1 and section = $2 and held + $3 + sold + $4 <= capacity
-     returning event_id, section",
+     where event_id = $1 and section = $2 and held + $3 + sold + $4 <= capacity",
 );
 
 /// How many places of these sections are free.

@@ -28,7 +28,7 @@ use tower::Service;
 use wire::{
     Context, MeshError, MeshSettings, Wire,
     pb::user::v1::{
-        GetProfileRequest, Profile, UpdateProfileRequest,
+        GetProfileRequest, Profile, UpdateProfileRequest, client,
         user_service_client::UserServiceClient,
         user_service_server::{UserService, UserServiceServer},
     },
@@ -127,7 +127,7 @@ async fn who_can_t_prove_who_they_are_is_refused() {
                 let mut request = Request::new(GetProfileRequest::default());
                 request.metadata_mut().insert("x-boxoffice-caller", forged.parse().unwrap());
                 let wire = world.wire.with(&Context::new(caller.clone(), ""));
-                UserServiceClient::new(wire).get_profile(request).await.unwrap();
+                client::UserServiceClient::new(wire).get_profile(request).await.unwrap();
                 assert_eq!(world.seen().caller, caller, "{}", world.name);
             }
         }
@@ -187,7 +187,7 @@ impl UserService for Relay {
         request: Request<GetProfileRequest>,
     ) -> Result<Response<Profile>, Status> {
         let wire = self.0.with(&Context::of(&request));
-        UserServiceClient::new(wire).get_profile(request.into_inner()).await
+        client::UserServiceClient::new(wire).get_profile(request.into_inner()).await
     }
 
     async fn update_profile(

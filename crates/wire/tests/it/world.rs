@@ -1,4 +1,4 @@
-//! A user service that does as its request says, and two ways to reach it.
+//! A user service that does as its request says, and the ways to reach it.
 
 use std::{
     collections::BTreeMap,
@@ -18,10 +18,11 @@ use tonic::{
     Request, Response, Status, async_trait, metadata::AsciiMetadataValue, service::Routes,
 };
 use wire::{
-    Context, Mesh, MeshSettings, Tls, Wire,
+    Context, Mesh, MeshSettings, Server, Tls, Wire,
     pb::user::v1::{
         GetProfileRequest, Profile, UpdateProfileRequest,
-        user_service_client::UserServiceClient,
+        client::UserServiceClient,
+        serve,
         user_service_server::{UserService, UserServiceServer},
     },
 };
@@ -138,24 +139,26 @@ pub(crate) struct World {
 
 impl World {
     /// All ways to the same service.
-    pub(crate) async fn all() -> [Self; 3] {
-        [Self::local(), Self::remote().await, Self::secured().await]
+    pub(crate) async fn all() -> [Self; 4] {
+        [Self::at_hand(), Self::local(), Self::remote().await, Self::secured().await]
     }
 
+    /// In the same process, called by its trait, as services are.
+    pub(crate) fn at_hand() -> Self {
+        Self::inside("at hand", |script| serve(Actor(script.clone())))
+    }
+
+    /// In the same process, called by messages.
     pub(crate) fn local() -> Self {
+        Self::inside("local", |script| routes(script).into())
+    }
+
+    fn inside(name: &'static str, server: impl Fn(&Arc<Script>) -> Server) -> Self {
         let (mesh, script) = (mesh(settings(&[])), Arc::new(Script::default()));
-        drop(mesh.fill("user", routes(&script)).unwrap());
+        drop(mesh.fill("user", server(&script)).unwrap());
         let wire = mesh.wire("booking", "user").unwrap();
         let (stop, servers) = (CancellationToken::new(), JoinSet::new());
-        Self {
-            name: "local",
-            script,
-            wire,
-            address: None,
-            meshes: [mesh.clone(), mesh],
-            stop,
-            servers,
-        }
+        Self { name, script, wire, address: None, meshes: [mesh.clone(), mesh], stop, servers }
     }
 
     pub(crate) async fn remote() -> Self {

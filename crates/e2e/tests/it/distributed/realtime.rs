@@ -10,9 +10,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async, tungstenite::Message};
 use wire::{
     Context, Mesh, MeshSettings,
-    pb::realtime::v1::{
-        BroadcastRequest, SendToUserRequest, realtime_service_client::RealtimeServiceClient,
-    },
+    pb::realtime::v1::{BroadcastRequest, SendToUserRequest, client::RealtimeServiceClient},
 };
 
 use crate::{fleet::Fleet, system::Web};
@@ -51,7 +49,7 @@ impl Socket {
 }
 
 /// A client of the replica at `address` alone, for services.
-fn replica(fleet: &Fleet, address: &str) -> RealtimeServiceClient<wire::Wire> {
+fn replica(fleet: &Fleet, address: &str) -> RealtimeServiceClient {
     let mesh = Mesh::new(MeshSettings {
         key: fleet.key(),
         calls: boxoffice::topology::CALLS,

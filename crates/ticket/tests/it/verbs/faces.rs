@@ -5,13 +5,13 @@ use wire::{
     pb::{
         event::v1::{Row as PbRow, SeatingPlan, Section as PbSection, SectionKind},
         kernel::v1::{self as kernel_pb, choice},
-        ticket::v1::{self as pb, ticket_service_client::TicketServiceClient},
+        ticket::v1::{self as pb, client::TicketServiceClient},
     },
 };
 
 use super::*;
 
-type Client = TicketServiceClient<Wire>;
+type Client = TicketServiceClient;
 
 struct Stage {
     mesh: Mesh,
