@@ -37,7 +37,7 @@ pub const WORKLOADS: [Workload; 14] = [
     Workload { name: "failure_status", times: 1_000, prepare: wires::status },
     Workload { name: "booking_request", times: 1_000, prepare: wires::request },
     Workload { name: "problem", times: 1_000, prepare: wires::problem },
-    Workload { name: "own_place", times: 1_000, prepare: door::own_place },
+    Workload { name: "own_place", times: 5_000, prepare: door::own_place },
 ];
 
 /// The workload called `name`.
