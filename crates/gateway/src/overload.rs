@@ -260,20 +260,20 @@ impl Drop for Entered {
 }
 
 /// Lets a request in, or refuses it.
-pub(crate) fn enter(overload: &Arc<Overload>, request: &Request) -> Result<Entered, Response> {
+pub(crate) fn enter(overload: &Arc<Overload>, request: &Request) -> Result<Entered, Box<Response>> {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let class = Class::of(request.method(), path);
-    overload.clone().enter(class).map_err(|pause| refused(request.headers(), path, pause))
+    overload.clone().enter(class).map_err(|pause| refused(request.headers(), path, pause).into())
 }
 
 /// Has a request that was let in answered by `answer`, and notes how that went.
 pub(crate) async fn answer(
-    entered: Result<Entered, Response>,
+    entered: Result<Entered, Box<Response>>,
     answer: impl Future<Output = Response>,
 ) -> Response {
     let mut entered = match entered {
         Ok(entered) => entered,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let response = answer.await;
     entered.outcome = outcome(response.status());

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{Config, build, domain::Status as Booked};
 
-type Client = BookingServiceClient<wire::Wire>;
+type Client = BookingServiceClient;
 
 async fn served(
     stage: &Stage,

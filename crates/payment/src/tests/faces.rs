@@ -11,7 +11,7 @@ use platform::{
 };
 use tokio::sync::mpsc;
 use wire::{
-    Context, Mesh, MeshSettings, Wire,
+    Context, Mesh, MeshSettings,
     pb::{
         kernel::v1::Money,
         payment::v1::{

@@ -1,7 +1,7 @@
 //! The gRPC face, over the mesh: the whole way of a ticket, and wrong input on every rpc.
 
 use wire::{
-    Mesh, MeshSettings, Wire,
+    Mesh, MeshSettings,
     pb::{
         event::v1::{Row as PbRow, SeatingPlan, Section as PbSection, SectionKind},
         kernel::v1::{self as kernel_pb, choice},
