@@ -2,7 +2,7 @@
 //! their methods for metrics and retries, and writes clients that call a service of the same
 //! process by its trait.
 
-use std::{env, error::Error, fmt::Write, fs, path::PathBuf};
+use std::{collections::BTreeMap, env, error::Error, fmt::Write, fs, path::PathBuf};
 
 use prost::Message;
 use prost_types::{DescriptorProto, FileDescriptorProto};
@@ -36,12 +36,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     methods.sort();
+    // A package has one service; its other files add nothing.
+    let mut clients = BTreeMap::<&str, String>::new();
     for file in &descriptors.file {
-        // A package has one service; its other files add nothing.
-        let path = out.join(format!("{}.client.rs", file.package()));
-        if !file.service.is_empty() || !path.exists() {
-            fs::write(path, client(file, &methods)?)?;
-        }
+        clients.entry(file.package()).or_default().push_str(&client(file, &methods)?);
+    }
+    for (package, client) in clients {
+        fs::write(out.join(format!("{package}.client.rs")), client)?;
     }
     let mut table = "[".to_owned();
     for (index, (path, service, name)) in methods.iter().enumerate() {

@@ -26,10 +26,7 @@ use platform::{
     outbox::Outbox,
 };
 use tokio::sync::Notify;
-use wire::{
-    Server, Wire,
-    pb::event::v1::event_service_server::{EventService, EventServiceServer},
-};
+use wire::{Wire, pb::event::v1::serve};
 
 use crate::{
     app::{App, Counters},
@@ -64,9 +61,6 @@ pub const MIGRATIONS: Migrations = Migrations {
         },
     ],
 };
-
-/// The largest request that is read, in bytes: a plan of the largest size with room to spare.
-const MAX_REQUEST_BYTES: usize = 4 * 1_024 * 1_024;
 
 /// What can be set; `config.toml` says what each key means.
 #[derive(Debug, Clone, Copy, serde::Deserialize)]
@@ -121,10 +115,7 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     config.check()?;
     let (metrics, bus, db) = (Metrics::new(), deps.bus.clone(), deps.db.clone());
     let app = assemble(&config, deps, &metrics);
-    let api = Arc::new(grpc::Api { app: Arc::clone(&app) });
-    let server = EventServiceServer::from_arc(Arc::clone(&api));
-    let server = Server::from(server.max_decoding_message_size(MAX_REQUEST_BYTES));
-    let server = server.at_hand::<dyn EventService>(api);
+    let server = serve(grpc::Api { app: Arc::clone(&app) });
     let (tracked, own) = (app.tasks.clone(), metrics.clone());
     let period = Duration::from_millis(config.advance_every_ms);
     let start = move |tasks: Tasks| tasks::start(&app, &bus, period, &own, &tasks);

@@ -41,8 +41,7 @@ pub struct Server {
 impl Server {
     /// The same server, which callers in this process reach by `service`, an `Arc<dyn …>` of the
     /// generated trait: messages go over as they are, and nothing is encoded.
-    #[must_use]
-    pub fn at_hand<S: ?Sized + Send + Sync + 'static>(self, service: Arc<S>) -> Self {
+    pub(crate) fn at_hand<S: ?Sized + Send + Sync + 'static>(self, service: Arc<S>) -> Self {
         Self { at_hand: Some(Arc::new(service)), ..self }
     }
 }

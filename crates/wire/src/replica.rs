@@ -46,6 +46,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A failure's details travel in a header.
 const MAX_HEADER_LIST_BYTES: u32 = 64 * 1024;
+
 pub(crate) struct Replica {
     way: Way,
     pub(crate) breaker: Breaker,

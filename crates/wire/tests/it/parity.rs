@@ -204,17 +204,33 @@ async fn an_overload_opens_no_breaker_and_is_not_added_to() {
 
 #[tokio::test]
 async fn too_many_calls_at_once_are_refused_at_once() {
-    let world = World::local();
-    let mut calls = JoinSet::new();
-    for _ in 0..4_096 {
-        calls.spawn(get(world.wire.clone(), "hang"));
+    for world in [World::at_hand(), World::local()] {
+        let mut calls = JoinSet::new();
+        for _ in 0..4_096 {
+            calls.spawn(get(world.wire.clone(), "hang"));
+        }
+        world.script.entered.passed(4_096).await;
+        let status = world.update("hello").await.unwrap_err();
+        assert_eq!(wire::failure(&status).reason, "OVERLOADED");
+        calls.abort_all();
+        world.script.left.passed(4_096).await;
+        world.update("hello").await.expect("room again");
     }
-    world.script.entered.passed(4_096).await;
-    let status = world.update("hello").await.unwrap_err();
-    assert_eq!(wire::failure(&status).reason, "OVERLOADED");
-    calls.abort_all();
-    world.script.left.passed(4_096).await;
-    world.update("hello").await.expect("room again");
+}
+
+#[tokio::test]
+async fn only_a_message_that_is_sent_can_be_too_long() {
+    for world in World::all().await {
+        let act = "x".repeat(5 << 20);
+        let called = world.get(&act).await.map(|profile| profile.email.len());
+        match (world.name, called) {
+            ("at hand", called) => assert_eq!(called.expect("it is handed over"), act.len()),
+            (name, called) => {
+                let code = called.expect_err(name).code();
+                assert_eq!((code, world.arrived()), (tonic::Code::OutOfRange, 0), "{name}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
