@@ -47,18 +47,22 @@ impl Tx {
     }
 
     /// As [`Tx::execute_all`] of a statement that returns the first `keys` values of each of `rows`
-    /// on which it had an effect: numbers, texts or ids. Returns those. SQLite's text returns
-    /// nothing, as SQLite makes a table for what is returned, and keeps a copy of each page that is
-    /// changed meanwhile; there, what had an effect is told by the count of changed rows.
+    /// on which it had an effect. Returns those, in no order on PostgreSQL; of an update, each key
+    /// comes once in `rows`. SQLite's text returns nothing, as SQLite makes a table for what is
+    /// returned, and keeps a copy of each page that is changed meanwhile; there, what had an effect
+    /// is told by the count of changed rows.
     ///
     /// # Errors
-    /// As [`Tx::execute_all`]; [`Error::Statement`] if a key is of another type.
+    /// As [`Tx::execute_all`]; [`Error::Statement`] if a row has fewer values than `keys`.
     pub async fn effects(
         &mut self,
         sql: Sql,
         keys: usize,
         rows: Vec<Vec<Value>>,
     ) -> Result<Vec<Row>, Error> {
+        if rows.iter().any(|row| row.len() < keys) {
+            return Err(Error::Statement("a row with fewer values than keys".to_owned()));
+        }
         match &mut self.0 {
             _ if rows.is_empty() => Ok(Vec::new()),
             Inner::Postgres(tx) => tx.query(sql.postgres, &arrays(rows)?).await,

@@ -20,7 +20,7 @@ pub async fn first_time(
     Ok(tx.execute(NOTE, &[id.into(), consumer.into()]).await? == 1)
 }
 
-/// As [`first_time`] for many messages in one statement: of each, at its place, whether there is
+/// As [`first_time`] for many messages at once: of each, at its place, whether there is
 /// anything to do. Of an id that comes twice in `ids`, the first counts.
 ///
 /// # Errors

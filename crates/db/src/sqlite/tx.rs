@@ -242,24 +242,27 @@ fn hex_list(list: &[Uuid]) -> String {
     text
 }
 
-/// A row of these values.
+/// A row of these values, as SQLite would have stored them.
 fn copied<'v>(values: impl Iterator<Item = &'v Value>) -> Result<Cells, Fault> {
     let (mut text, mut bytes) = (String::new(), Vec::new());
+    let mut blob = |blob: &[u8]| {
+        bytes.extend_from_slice(blob);
+        Stored::Bytes(bytes.len() - blob.len(), bytes.len())
+    };
     let cells = values.map(|value| {
         Ok(match value {
+            Value::Null => Stored::Null,
             Value::I64(value) => Stored::I64(*value),
-            Value::Text(value) => {
+            Value::F64(value) => Stored::F64(*value),
+            Value::Bool(value) => Stored::I64((*value).into()),
+            Value::Time(at) => Stored::I64(at.micros()),
+            Value::Uuid(value) => blob(value.as_bytes()),
+            Value::Bytes(value) => blob(value),
+            Value::Text(value) | Value::Json(value) => {
                 text.push_str(value);
                 Stored::Text(text.len() - value.len(), text.len())
             }
-            Value::Uuid(value) => {
-                bytes.extend_from_slice(value.as_bytes());
-                Stored::Bytes(bytes.len() - value.as_bytes().len(), bytes.len())
-            }
-            _ => {
-                let detail = "a key is a number, a text or an id".to_owned();
-                return Err(Fault::Ours(Error::Statement(detail)));
-            }
+            _ => return Err(Fault::Ours(Error::Statement("a list is no key".to_owned()))),
         })
     });
     let cells = cells.collect::<Result<_, Fault>>()?;

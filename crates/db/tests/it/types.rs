@@ -237,5 +237,11 @@ async fn what_had_an_effect_is_told_by_its_keys() {
         assert_eq!(told[0], [(ids[0], 0), (ids[1], 1)], "{engine}");
         assert_eq!(told[1], [(ids[2], 2), (ids[3], 3)], "{engine}: each once, the first of two");
         assert_eq!(told[2], [], "{engine}");
+        let short = test.db.write::<_, Error, _>(move |tx| {
+            let rows = vec![vec![Value::Uuid(uuid::Uuid::nil())]];
+            Box::pin(async move { tx.effects(NEW, 2, rows).await })
+        });
+        let refused = short.await;
+        assert!(matches!(refused, Err(Error::Statement(_))), "{engine}: {refused:?}");
     }
 }
