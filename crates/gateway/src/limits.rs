@@ -87,6 +87,8 @@ fn tell(headers: &mut HeaderMap, rate: Rate, allowance: Allowance) {
         [(LIMIT, rate.burst.into()), (REMAINING, allowance.remaining.into()), (RESET, reset)];
     for (name, number) in numbers {
         // Of a text it takes one allocation, of a number two.
-        headers.extend(HeaderValue::try_from(u64::to_string(&number)).ok().map(|it| (name, it)));
+        if let Ok(value) = HeaderValue::try_from(number.to_string()) {
+            headers.insert(name, value);
+        }
     }
 }
