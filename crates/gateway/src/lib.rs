@@ -116,16 +116,12 @@ pub fn build(config: Config, deps: Deps) -> Result<Unit, BuildError> {
     let unlimited = unlimited.merge(routes::documentation(document)).merge(pages);
     let (gates, limiter) = (overload.clone(), app.clone());
     let limited = limited.layer(wrap(move |request: Request, route: &mut Route| {
-        overload::answer(
-            overload::enter(&gates, &request)
-                .map(|entered| (entered, limits::limit(limiter.clone(), request, route.clone()))),
-        )
+        let entered = overload::enter(&gates, &request);
+        overload::answer(entered, limits::limit(limiter.clone(), request, route.clone()))
     }));
     let unlimited = unlimited.layer(wrap(move |request: Request, route: &mut Route| {
-        overload::answer(
-            overload::enter(&overload, &request)
-                .map(|entered| (entered, route.call(request).map(|Ok(answer)| answer))),
-        )
+        let entered = overload::enter(&overload, &request);
+        overload::answer(entered, route.call(request).map(|Ok(answer)| answer))
     }));
     let api = limited.with_state(app).merge(unlimited);
     Ok(Unit::new(NAME, metrics, Tasks::new()).http(api))

@@ -266,12 +266,13 @@ pub(crate) fn enter(overload: &Arc<Overload>, request: &Request) -> Result<Enter
     overload.clone().enter(class).map_err(|pause| refused(request.headers(), path, pause).into())
 }
 
-/// The answer to a request that was let in, and notes how that went.
-pub(crate) async fn answer<A: Future<Output = Response>>(
-    let_in: Result<(Entered, A), Box<Response>>,
+/// Has a request that was let in answered by `answer`, and notes how that went.
+pub(crate) async fn answer(
+    entered: Result<Entered, Box<Response>>,
+    answer: impl Future<Output = Response>,
 ) -> Response {
-    let (mut entered, answer) = match let_in {
-        Ok(let_in) => let_in,
+    let mut entered = match entered {
+        Ok(entered) => entered,
         Err(refused) => return *refused,
     };
     let response = answer.await;
